@@ -1,0 +1,66 @@
+"""Locally-enhanced feed-forward layers: W-LeFF inside windows, LeFF over the whole map."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from unsmear.layers.chunks import chunk_length
+
+
+class LocallyEnhancedFeedForward(nn.Module):
+    """Linear C -> rC, GELU, depthwise 3x3, GELU, linear rC -> C (Uformer's LeFF; LMD-ViT eq. 6).
+
+    The same weights serve both forms: ``windowed`` (W-LeFF) reflects each window at its own
+    border, so a window needs nothing from its neighbours; the global form (LeFF) sees them.
+    """
+
+    def __init__(self, dim: int, ratio: int) -> None:
+        super().__init__()
+        hidden = dim * ratio
+        self.expand = nn.Linear(dim, hidden)
+        self.depthwise = nn.Conv2d(hidden, hidden, 3, groups=hidden)
+        self.reduce = nn.Linear(hidden, dim)
+
+    def _filter(self, hidden: Tensor) -> Tensor:
+        """Depthwise 3x3 without padding and GELU on padded tokens: [K, h, w, rC]."""
+        filtered = self.depthwise(hidden.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        return F.gelu(filtered)
+
+    def windowed(self, tokens: Tensor) -> Tensor:
+        """W-LeFF: [K, M * M, C] -> the same."""
+        k, count, _ = tokens.shape
+        m = round(count**0.5)
+        hidden = F.gelu(self.expand(tokens)).reshape(k, m, m, -1)
+        return self.reduce(self._filter(reflect_borders(hidden)).reshape(k, count, -1))
+
+    def whole(self, x: Tensor) -> Tensor:
+        """LeFF: [B, H, W, C] -> the same; zeros lie around the map.
+
+        Without gradients it is computed in bands of rows, so that the hidden features of a large
+        picture never exist at once.
+        """
+        if torch.is_grad_enabled():
+            return self._band(x, 1, 1)
+        rows = max(1, chunk_length(x.shape[-1], x.device) // (x.shape[0] * x.shape[2]))
+        out = torch.empty_like(x)
+        for top in range(0, x.shape[1], rows):
+            bottom = min(top + rows, x.shape[1])
+            above, below = min(1, top), min(1, x.shape[1] - bottom)
+            band = x[:, top - above : bottom + below]
+            out[:, top:bottom] = self._band(band, 1 - above, 1 - below)
+        return out
+
+    def _band(self, x: Tensor, pad_above: int, pad_below: int) -> Tensor:
+        hidden = F.pad(F.gelu(self.expand(x)), (0, 0, 1, 1, pad_above, pad_below))
+        return self.reduce(self._filter(hidden))
+
+
+def reflect_borders(windows: Tensor) -> Tensor:
+    """Reflect one token at each border: [K, M, M, C] -> [K, M + 2, M + 2, C].
+
+    Joining slices keeps channels innermost, where torch's reflection pad would transpose twice.
+    """
+    windows = torch.cat([windows[:, 1:2], windows, windows[:, -2:-1]], dim=1)
+    return torch.cat([windows[:, :, 1:2], windows, windows[:, :, -2:-1]], dim=2)

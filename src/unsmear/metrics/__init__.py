@@ -1,0 +1,17 @@
+"""Measures of restored pictures and of kept windows."""
+
+from unsmear.metrics.psnr import psnr, weighted_psnr
+from unsmear.metrics.ssim import masked_mean, ssim, ssim_map, weighted_ssim
+from unsmear.metrics.windows import WindowAgreement, kept_pixels, window_agreement
+
+__all__ = [
+    "WindowAgreement",
+    "kept_pixels",
+    "masked_mean",
+    "psnr",
+    "ssim",
+    "ssim_map",
+    "weighted_psnr",
+    "weighted_ssim",
+    "window_agreement",
+]
