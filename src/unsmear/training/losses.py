@@ -1,0 +1,113 @@
+"""Losses of LMD-ViT: reconstruction (L1, SSIM, FFT) and pruning (section 3.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from unsmear.metrics import masked_mean, ssim_map
+from unsmear.metrics.ssim import BORDER
+
+_SHIFTS = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Weights of the loss terms.
+
+    Attributes:
+        l1: of the mean absolute difference.
+        ssim: of the negative structural similarity.
+        fft: of the mean absolute difference of spectra.
+        inside: of a second L1 term taken inside the blur mask only; local blur covers little of a
+            picture, so the first term hardly sees it.
+        pruning: lambda_0 of the paper.
+        weighted: weight L1 and SSIM by the blur mask (images with an empty mask count whole).
+        shift_invariant: compare with the best of nine one-pixel shifts of the sharp picture, for
+            pairs whose cameras are not aligned to the pixel.
+    """
+
+    l1: float = 1.0
+    ssim: float = 1.0
+    fft: float = 0.1
+    inside: float = 0.0
+    pruning: float = 0.01
+    weighted: bool = False
+    shift_invariant: bool = False
+
+
+def l1_term(restored: Tensor, sharp: Tensor, weight: Tensor) -> Tensor:
+    """Mean absolute difference, weighted: [B, 3, H, W] twice, [B, 1, H, W] -> scalar."""
+    return masked_mean((restored - sharp).abs(), weight).mean()
+
+
+def ssim_term(restored: Tensor, sharp: Tensor, weight: Tensor) -> Tensor:
+    """Negative mean SSIM in [-1, 1], weighted: same shapes."""
+    inner = weight[..., BORDER:-BORDER, BORDER:-BORDER]
+    return -masked_mean(ssim_map(restored, sharp), inner + 1e-12).mean()
+
+
+def fft_term(restored: Tensor, sharp: Tensor, weight: Tensor) -> Tensor:
+    """Mean absolute difference of unnormalised spectra; place has no meaning, so no weight."""
+    del weight
+    return (torch.fft.rfft2(restored) - torch.fft.rfft2(sharp)).abs().mean()
+
+
+_TERMS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+    "l1": l1_term,
+    "ssim": ssim_term,
+    "fft": fft_term,
+}
+
+
+def reconstruction_terms(
+    restored: Tensor, sharp: Tensor, blur_mask: Tensor, config: LossConfig
+) -> dict[str, Tensor]:
+    """Every reconstruction term that has a weight, unweighted, in float32.
+
+    Args:
+        restored: [B, 3, H, W].
+        sharp: [B, 3, H, W] in [0, 1].
+        blur_mask: [B, 1, H, W] in [0, 1].
+        config: which terms, and in which form.
+    """
+    restored, sharp, mask = restored.float(), sharp.float(), blur_mask.float()
+    ones = torch.ones_like(mask)
+    filled = torch.where(mask.sum(dim=(1, 2, 3), keepdim=True) > 0, mask, ones)
+    weight = filled if config.weighted else ones
+    targets = _shifted(sharp) if config.shift_invariant else [sharp]
+    terms = {
+        name: torch.stack([term(restored, target, weight) for target in targets]).amin()
+        for name, term in _TERMS.items()
+        if getattr(config, name)
+    }
+    if config.inside and mask.any():
+        terms["inside"] = ((restored - sharp).abs() * mask).sum() / (3 * mask.sum())
+    return terms
+
+
+def _shifted(sharp: Tensor) -> list[Tensor]:
+    h, w = sharp.shape[-2:]
+    padded = F.pad(sharp, (1, 1, 1, 1), mode="reflect")
+    return [padded[..., 1 + dy : 1 + dy + h, 1 + dx : 1 + dx + w] for dy, dx in _SHIFTS]
+
+
+def pruning_term(scores: Sequence[Tensor], blur_mask: Tensor) -> Tensor:
+    """Sum over predictors of the cross-entropy between scores and blur mask.
+
+    Args:
+        scores: one [B, h, w, 2] a predictor (keep, prune), h and w of the padded picture.
+        blur_mask: [B, 1, H, W] in [0, 1]; resized to each map by area, so that a token is as
+            blurred as its pixels are on average.
+    """
+    total = torch.zeros((), device=blur_mask.device)
+    for score in scores:
+        scale = round(blur_mask.shape[-1] / score.shape[2]) or 1
+        target = F.avg_pool2d(blur_mask.float(), scale, ceil_mode=True)[:, 0]  # [B, <=h, <=w]
+        own = score[:, : target.shape[1], : target.shape[2]].float().log_softmax(dim=-1)
+        total = total - (target * own[..., 0] + (1 - target) * own[..., 1]).mean()
+    return total
