@@ -1,0 +1,34 @@
+"""Training data: a synthesizer of local motion blur, its cache, patches and the fixed split."""
+
+from unsmear.data.config import KINDS, SynthesisConfig
+from unsmear.data.crops import crop_patch, turn_patch
+from unsmear.data.library import CutOut, MediaLibrary
+from unsmear.data.pairs import PatchDataset
+from unsmear.data.pool import SamplePool
+from unsmear.data.split import (
+    ValidationSamples,
+    ValidationSplit,
+    training_library,
+    validation_library,
+    validation_samples,
+)
+from unsmear.data.synthesis import BlurSynthesizer
+from unsmear.data.triple import BlurTriple
+
+__all__ = [
+    "KINDS",
+    "BlurSynthesizer",
+    "BlurTriple",
+    "CutOut",
+    "MediaLibrary",
+    "PatchDataset",
+    "SamplePool",
+    "SynthesisConfig",
+    "ValidationSamples",
+    "ValidationSplit",
+    "crop_patch",
+    "training_library",
+    "turn_patch",
+    "validation_library",
+    "validation_samples",
+]
