@@ -1,10 +1,10 @@
-"""The errors a caller may want to catch; each message says what came, what was wanted, what to do."""
+"""The errors a caller may want to catch; each says what came, what was wanted, what to do."""
 
 from __future__ import annotations
 
 
 class UnsmearError(Exception):
-    """Base of every error this package raises on purpose. The command line ends with code 2 on it."""
+    """Base of every error this package raises on purpose; the command ends with code 2 on it."""
 
 
 class InputError(UnsmearError):

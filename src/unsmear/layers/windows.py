@@ -1,4 +1,4 @@
-"""Window partition, shift and their inverses, whole or for kept windows alone (LMD-ViT section 3.2).
+"""Window partition, shift and their inverses, whole or for kept windows (LMD-ViT section 3.2).
 
 Shapes: B images, H x W tokens, C channels, windows of M x M tokens, N = H/M * W/M windows an image,
 K kept windows. A shifted partition is that of the map rolled by ``-shift`` in both directions, so

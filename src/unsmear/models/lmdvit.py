@@ -86,8 +86,11 @@ class LMDViTConfig:
     @property
     def drop_paths(self) -> tuple[tuple[float, ...], ...]:
         """Drop probability of every block of every stage."""
-        encoder = torch.linspace(0, self.drop_path, sum(self.depths[:4])).tolist()
-        decoder = torch.linspace(self.drop_path, 0, sum(self.depths[5:])).tolist()
+
+        def rise(blocks: int) -> list[float]:
+            return [self.drop_path * index / max(1, blocks - 1) for index in range(blocks)]
+
+        encoder, decoder = rise(sum(self.depths[:4])), rise(sum(self.depths[5:]))[::-1]
         rates = iter([*encoder, *[self.drop_path] * self.depths[4], *decoder])
         return tuple(tuple(next(rates) for _ in range(depth)) for depth in self.depths)
 

@@ -15,7 +15,9 @@ from unsmear.layers.attention import relative_position_index
 from unsmear.models.lmdvit import LMDViTConfig
 
 # (released, ours), each a template with {0}, {1} for numbers; "dowsample" is the released spelling.
+# Back, the table is read from its end, so that the most general template comes first.
 _RENAMES = (
+    (".attn.qkv.", ".attention."),
     ("input_proj.proj.0.", "input_proj."),
     ("output_proj.proj.0.", "output_proj."),
     ("dowsample_{0}.conv.0.", "shrink.{0}."),
@@ -27,7 +29,6 @@ _RENAMES = (
     (".blocks.{0}.score_predictor.out_conv.", ".predictors.{0}.judge."),
     (".modulator.weight", ".modulator"),
     (".attn.relative_position_bias_table", ".attention.bias_table"),
-    (".attn.qkv.", ".attention."),
     (".attn.proj.", ".attention.proj."),
     (".mlp.linear1.0.", ".feed_forward.expand."),
     (".mlp.dwconv.0.", ".feed_forward.depthwise."),
@@ -51,7 +52,7 @@ def is_released(state: Mapping[str, Tensor]) -> bool:
 
 
 def from_released(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename a released state dict, with or without ``module.`` prefixes, to this package's names."""
+    """Rename a released state dict, ``module.`` prefixes or not, to this package's names."""
     plain = {name.removeprefix("module."): tensor for name, tensor in state.items()}
     return {_rename(k, _RENAMES): v for k, v in plain.items() if not _DERIVED.search(k)}
 

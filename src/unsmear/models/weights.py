@@ -52,7 +52,8 @@ def load_model(source: str | Path = DEFAULT_MODEL, **overrides: Any) -> LMDViT:
                 f"build it untrained with create_model({str(source)!r})."
             )
         raise ModelError(
-            f"There is no model or checkpoint {str(source)!r}; named models are {', '.join(CONFIGS)}."
+            f"There is no model or checkpoint {str(source)!r}; "
+            f"named models are {', '.join(CONFIGS)}."
         )
     state, metadata = read_checkpoint(path)
     if is_released(state):
@@ -82,10 +83,11 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         with safe_open(path, framework="pt") as file:
             return {k: file.get_tensor(k) for k in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except (SafetensorError, OSError):
-        pass
+        pass  # not this format; try the other
+    unreadable = (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError, OSError)
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError):
+    except (*unreadable, ValueError, KeyError):
         raise ModelError(
             f"{path} is neither a safetensors file nor a torch checkpoint that can be read "
             "without running code from it."

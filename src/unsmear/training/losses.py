@@ -96,17 +96,17 @@ def _shifted(sharp: Tensor) -> list[Tensor]:
     return [padded[..., 1 + dy : 1 + dy + h, 1 + dx : 1 + dx + w] for dy, dx in _SHIFTS]
 
 
-def pruning_term(scores: Sequence[Tensor], blur_mask: Tensor) -> Tensor:
+def pruning_term(scores: Sequence[Tensor], blur_mask: Tensor, scales: Sequence[int]) -> Tensor:
     """Sum over predictors of the cross-entropy between scores and blur mask.
 
     Args:
         scores: one [B, h, w, 2] a predictor (keep, prune), h and w of the padded picture.
         blur_mask: [B, 1, H, W] in [0, 1]; resized to each map by area, so that a token is as
             blurred as its pixels are on average.
+        scales: pixels of the picture in one token of each score map, a side.
     """
     total = torch.zeros((), device=blur_mask.device)
-    for score in scores:
-        scale = round(blur_mask.shape[-1] / score.shape[2]) or 1
+    for score, scale in zip(scores, scales, strict=True):
         target = F.avg_pool2d(blur_mask.float(), scale, ceil_mode=True)[:, 0]  # [B, <=h, <=w]
         own = score[:, : target.shape[1], : target.shape[2]].float().log_softmax(dim=-1)
         total = total - (target * own[..., 0] + (1 - target) * own[..., 1]).mean()

@@ -32,6 +32,7 @@ class Deblurring(L.LightningModule):
         super().__init__()
         self.network = network
         self.config = config
+        self._scales = [network.scale_of(stage) for stage, _ in network.predictor_places]
         self.progress = 0.0  # share of the run that is over, in [0, 1]
         self._seconds_before = 0.0  # of earlier sessions of a resumed run
         self._started = time.monotonic()
@@ -85,7 +86,7 @@ class Deblurring(L.LightningModule):
         out: Restored = self.network(blurred, decisions=self._steering(mask))
         terms = reconstruction_terms(out.restored, sharp, mask, self.config.loss)
         if out.scores:
-            terms["pruning"] = pruning_term(out.scores, mask)
+            terms["pruning"] = pruning_term(out.scores, mask, self._scales)
         loss = sum(getattr(self.config.loss, name) * term for name, term in terms.items())
         self.log_dict({f"loss/{name}": term.detach() for name, term in terms.items()})
         self.log("loss/total", loss, prog_bar=True)
@@ -98,7 +99,8 @@ class Deblurring(L.LightningModule):
         if self._decisions != "mask":
             return None if self._decisions == "sampled" else "all"
         reach = int(torch.randint(0, LARGEST_DILATION + 1, ()))
-        return F.max_pool2d(mask, 2 * reach + 1, stride=1, padding=reach)
+        grown = F.max_pool2d(mask, (2 * reach + 1, 1), stride=1, padding=(reach, 0))
+        return F.max_pool2d(grown, (1, 2 * reach + 1), stride=1, padding=(0, reach))
 
     def validation_step(self, batch: BlurTriple, index: int) -> None:
         """Judge the averaged weights on held-out samples, pruning on."""

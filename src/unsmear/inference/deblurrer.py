@@ -1,0 +1,240 @@
+"""The engine behind the library and the command: decode, network, composite."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from unsmear import __version__
+from unsmear.errors import InputError
+from unsmear.images import Picture, read_picture
+from unsmear.inference.composite import compose, kept_weight, region_weight
+from unsmear.inference.report import KeptWindows, Report
+from unsmear.inference.restoration import (
+    Progress,
+    Request,
+    Restoration,
+    restore_tiled,
+    restore_whole,
+)
+from unsmear.inference.steering import Steering
+from unsmear.models import DEFAULT_MODEL, LMDViT, Restored, load_model
+from unsmear.models.cost import network_cost
+from unsmear.runtime import available_memory, resolve_device, resolve_dtype
+
+Photo = Picture | Image.Image | np.ndarray | str | Path
+
+SMALLEST_TILE = 512
+USABLE_MEMORY = 0.8
+
+
+@dataclass(frozen=True, eq=False)
+class Deblurred:
+    """A deblurred picture.
+
+    Attributes:
+        picture: like the input in every respect, but for the pixels in ``touched``.
+        blur_map: (H, W) float32 in [0, 1], confidence that a pixel is blurred.
+        touched: (H, W) bool, pixels that changed.
+        report: the figures.
+    """
+
+    picture: Picture
+    blur_map: np.ndarray
+    touched: np.ndarray
+    report: Report
+
+
+class Deblurrer:
+    """Removes motion blur from photos; the outer door takes photos, the inner one tensors.
+
+    Args:
+        model: a bundled name, a checkpoint's path, or a network.
+        device: "auto", "cpu", "cuda", "mps".
+        dtype: "auto", "float32", "bfloat16", "float16"; "auto" takes bfloat16 where it is fast.
+        tile: side in pixels of tiles to work in, rounded up to whole windows. None works on the
+            whole picture where memory allows it, and else in tiles as large as fit.
+
+    Raises:
+        InputError: a device or number type that is not to be had, or a tile below 1.
+        ModelError: no such model.
+    """
+
+    def __init__(
+        self,
+        model: str | Path | LMDViT = DEFAULT_MODEL,
+        *,
+        device: str = "auto",
+        dtype: str = "auto",
+        tile: int | None = None,
+    ) -> None:
+        self.device = resolve_device(device)
+        self.dtype = resolve_dtype(dtype, self.device)
+        self.model_name = type(model).__name__ if isinstance(model, LMDViT) else str(model)
+        network = model if isinstance(model, LMDViT) else load_model(model)
+        self.network = network.to(self.device, self.dtype).eval()
+        if tile is not None and tile < 1:
+            raise InputError(f"A tile has at least one pixel a side, got {tile}.")
+        step = self.network.size_step
+        self.tile = None if tile is None else -(-tile // step) * step
+
+    def restore(self, blurred: Tensor, *, threshold: float = 0.5) -> Restored:
+        """Run the network alone: [B, 3, H, W] in [0, 1] -> what it returns, on its device."""
+        with torch.inference_mode():
+            return self.network(blurred.to(self.device), threshold=threshold)
+
+    def deblur(
+        self, photo: Photo, steering: Steering | None = None, progress: Progress | None = None
+    ) -> Deblurred:
+        """Deblur one photo.
+
+        Args:
+            photo: a file's path, a decoded picture, a PIL image or an array (H, W[, 1-4]).
+            steering: the user's wishes.
+            progress: told the share that is done, in [0, 1], now and then.
+
+        Raises:
+            InputError: a photo that cannot be read, or wishes that do not fit it.
+        """
+        picture, steering = _as_picture(photo), steering or Steering()
+        height, width = picture.rgb.shape[:2]
+        region = steering.region(height, width)
+        wanted = None if region is None else torch.from_numpy(region)
+        started = time.perf_counter()
+        image = _as_tensor(picture.rgb)
+        request = Request(steering.threshold, wanted, steering.dense)
+        result = self._restore(image, request, progress)
+        del image
+
+        weight = self._weight(result, wanted, steering) * steering.strength
+        made = compose(picture.rgb, result.restored, weight)
+        messages = []
+        if made.refused:
+            messages.append(
+                f"the network's output was not sane in {made.refused} part(s) of the picture; "
+                "these were left as they were"
+            )
+            warnings.warn(messages[-1], stacklevel=2)
+        report = self._report(
+            picture, result, made.touched, time.perf_counter() - started, messages
+        )
+        return Deblurred(
+            picture.with_rgb(made.rgb, made.touched),
+            result.blur_map.numpy(),
+            made.touched,
+            report,
+        )
+
+    def deblur_many(
+        self, photos: Iterable[Photo], steering: Steering | None = None
+    ) -> Iterable[Deblurred]:
+        """Deblur photos one after the other, each when it is asked for."""
+        return (self.deblur(photo, steering) for photo in photos)
+
+    def _weight(self, result: Restoration, region: Tensor | None, steering: Steering) -> Tensor:
+        if region is not None:
+            return region.float() if steering.whole else region_weight(region)
+        if steering.whole or steering.dense:
+            return torch.ones_like(result.blur_map)
+        return kept_weight(result.kept)
+
+    # --- memory ---
+
+    def _restore(self, image: Tensor, request: Request, progress: Progress | None) -> Restoration:
+        """Whole where memory allows it, else in tiles, halved whenever they do not fit either."""
+        tile = self.tile or self._fitting_tile(*image.shape[-2:])
+        while True:
+            try:
+                if tile is None or tile >= max(image.shape[-2:]):
+                    return restore_whole(self.network, image, request, progress)
+                return restore_tiled(self.network, image, request, tile, progress)
+            except (MemoryError, RuntimeError) as error:
+                step = self.network.size_step
+                side = min(tile or max(image.shape[-2:]), max(image.shape[-2:])) // 2
+                smaller = -(-side // step) * step
+                if not _is_out_of_memory(error) or smaller < min(SMALLEST_TILE, tile or 1 << 30):
+                    raise
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+            tile = smaller
+
+    def bytes_per_pixel(self) -> int:
+        """Memory that a picture takes at its peak, in the last stage, for each of its pixels."""
+        features = 6 * self.network.config.embed_dim * self.dtype.itemsize
+        return features + 120  # input, padded input, output, gate, scores and maps in float32
+
+    def _fitting_tile(self, height: int, width: int) -> int | None:
+        room = available_memory(self.device)
+        if room is None:
+            return None
+        pixels = int(USABLE_MEMORY * room / self.bytes_per_pixel())
+        if pixels >= (height + 127) * (width + 127):
+            return None
+        step = self.network.size_step
+        side = int(pixels**0.5) - 4 * step  # a tile sees two steps on either side
+        return max(SMALLEST_TILE, side // step * step)
+
+    # --- figures ---
+
+    def _report(
+        self,
+        picture: Picture,
+        result: Restoration,
+        touched: np.ndarray,
+        seconds: float,
+        messages: list[str],
+    ) -> Report:
+        height, width = touched.shape
+        cost = network_cost(self.network, height, width)
+        shares = [[1.0, 1.0] for _ in cost.stages]
+        places = self.network.predictor_places
+        kept = []
+        for (stage, shift), (count, windows) in zip(places, result.windows, strict=True):
+            shares[stage - 1][1 if shift else 0] = count / windows
+            kept.append(KeptWindows(stage, shift, count, windows))
+        return Report(
+            width=width,
+            height=height,
+            blurred_fraction=float(result.kept.float().mean()),
+            touched_fraction=float(touched.mean()),
+            kept_windows=tuple(kept),
+            multiply_adds_dense=cost.dense,
+            multiply_adds_spent=cost.spent([(a, b) for a, b in shares]),
+            seconds=seconds,
+            model=self.model_name,
+            device=str(self.device),
+            dtype=str(self.dtype).removeprefix("torch."),
+            tiles=result.tiles,
+            version=__version__,
+            warnings=tuple(messages),
+        )
+
+
+def _as_picture(photo: Photo) -> Picture:
+    if isinstance(photo, Picture):
+        return photo
+    if isinstance(photo, Image.Image):
+        return Picture.from_pil(photo)
+    if isinstance(photo, np.ndarray):
+        return Picture.from_array(photo)
+    return read_picture(Path(photo))
+
+
+def _as_tensor(rgb: np.ndarray) -> Tensor:
+    """(H, W, 3) integers -> float32 [3, H, W] in [0, 1]."""
+    return torch.from_numpy(rgb.astype(np.float32) / np.iinfo(rgb.dtype).max).permute(2, 0, 1)
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    text = str(error).lower()
+    return "out of memory" in text or "can't allocate memory" in text or "not enough memory" in text

@@ -1,0 +1,199 @@
+"""Run a network on one picture, whole or, where memory is short, in overlapping tiles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from unsmear.metrics import kept_pixels
+from unsmear.models import LMDViT, Restored
+
+Progress = Callable[[float], None]
+MARGIN = 2  # size steps of context around a tile; beyond it the network hardly looks
+RAMP = 32  # px on either side of a tile's border over which it blends into its neighbour
+
+
+class Restoration(NamedTuple):
+    """What the network made of one picture, on the CPU.
+
+    Attributes:
+        restored: [3, H, W] float32, not clamped.
+        blur_map: [H, W] float32 in [0, 1].
+        kept: bool [H, W], pixels of the windows that the last pruned stage kept.
+        windows: (kept, all) windows of each predictor, in network order.
+        tiles: 1 for a picture computed whole.
+    """
+
+    restored: Tensor
+    blur_map: Tensor
+    kept: Tensor
+    windows: list[tuple[int, int]]
+    tiles: int
+
+
+class Request(NamedTuple):
+    """How to run the network."""
+
+    threshold: float
+    region: Tensor | None  # bool [H, W]: keep what it touches instead of what is predicted
+    dense: bool
+
+
+def restore_whole(
+    network: LMDViT, image: Tensor, request: Request, progress: Progress | None = None
+) -> Restoration:
+    """Restore [3, H, W] in one go, on the network's device."""
+    with _reporting(network, progress):
+        out = _run(network, image, request)
+    return Restoration(
+        out.restored[0].float().cpu(),
+        out.blur_map[0, 0].float().cpu(),
+        last_kept(network, out, *image.shape[-2:])[0, 0].cpu(),
+        [(int(keep.sum()), keep.numel()) for keep in out.keep],
+        1,
+    )
+
+
+def last_kept(network: LMDViT, out: Restored, height: int, width: int) -> Tensor:
+    """Pixels whose window the last pruned stage kept in any of its blocks: bool [B, 1, H, W].
+
+    A network without predictors keeps everything.
+    """
+    if not out.keep:
+        return torch.ones(len(out.restored), 1, height, width, dtype=torch.bool)
+    last = network.predictor_places[-1][0]
+    scale = network.scale_of(last)
+    side = network.config.window_size * scale
+    maps = [
+        kept_pixels(keep, side, shift * scale, height, width)
+        for keep, (stage, shift) in zip(out.keep, network.predictor_places, strict=True)
+        if stage == last
+    ]
+    return torch.stack(maps).any(dim=0)
+
+
+def restore_tiled(
+    network: LMDViT, image: Tensor, request: Request, tile: int, progress: Progress | None = None
+) -> Restoration:
+    """Restore [3, H, W] in tiles that agree with the whole picture.
+
+    The frame stays in host memory. Tiles begin on the grid of the whole picture's windows, see
+    :data:`MARGIN` steps of their surroundings, and are judged by the means of the whole picture,
+    which a first pass over the tiles collects.
+
+    Args:
+        network: the network.
+        image: [3, H, W] on the CPU.
+        request: threshold, region, dense.
+        tile: side of the tiles in pixels, without surroundings; a multiple of the size step.
+        progress: told the share that is done.
+    """
+    _, h, w = image.shape
+    tiles = list(_tiles(h, w, tile))
+    means, done = None, 0
+    if not (request.dense or request.region is not None) and network.predictor_places:
+        means = _picture_means(network, image, request, tiles, progress)
+        done = len(tiles)
+
+    total = torch.zeros(4, h, w)
+    weights = torch.zeros(h, w)
+    kept = torch.zeros(h, w, dtype=torch.bool)
+    windows = [(0, 0)] * len(network.predictor_places)
+    for number, (top, left, bottom, right) in enumerate(tiles, start=1):
+        margin = MARGIN * network.size_step
+        y0, x0 = max(0, top - margin), max(0, left - margin)
+        y1, x1 = min(h, bottom + margin), min(w, right + margin)
+        out = _run(network, image[:, y0:y1, x0:x1], _cut(request, y0, x0, y1, x1), means)
+        ramp = _ramp(y0, y1, top, bottom, h)[:, None] * _ramp(x0, x1, left, right, w)
+        both = torch.cat([out.restored[0].float(), out.blur_map[0].float()]).cpu()
+        total[:, y0:y1, x0:x1] += both * ramp
+        weights[y0:y1, x0:x1] += ramp
+        own = last_kept(network, out, y1 - y0, x1 - x0)[0, 0].cpu()
+        kept[top:bottom, left:right] = own[top - y0 : bottom - y0, left - x0 : right - x0]
+        counts = [(int(keep.sum()), keep.numel()) for keep in out.keep]
+        windows = [(a + c, b + d) for (a, b), (c, d) in zip(windows, counts, strict=True)]
+        if progress:
+            progress((done + number) / (done + len(tiles)))
+    total /= weights
+    return Restoration(total[:3], total[3], kept, windows, len(tiles))
+
+
+def _picture_means(
+    network: LMDViT,
+    image: Tensor,
+    request: Request,
+    tiles: list[tuple[int, int, int, int]],
+    progress: Progress | None,
+) -> list[Tensor]:
+    """Mean features of the whole picture for each predictor, from tiles without overlap."""
+    total: list[Tensor] | None = None
+    area = 0
+    for number, (top, left, bottom, right) in enumerate(tiles, start=1):
+        means = _run(network, image[:, top:bottom, left:right], request).means
+        pixels = (bottom - top) * (right - left)
+        parts = [mean * pixels for mean in means]
+        total = parts if total is None else [a + b for a, b in zip(total, parts, strict=True)]
+        area += pixels
+        if progress:
+            progress(number / (2 * len(tiles)))
+    return [mean / area for mean in total or []]
+
+
+def _run(
+    network: LMDViT, image: Tensor, request: Request, means: list[Tensor] | None = None
+) -> Restored:
+    device = network.input_proj.weight.device
+    decisions: Tensor | str | None = "all" if request.dense else None
+    if request.region is not None and not request.dense:
+        decisions = request.region[None, None].to(device, torch.float32)
+    with torch.inference_mode():
+        return network(
+            image[None].to(device),
+            threshold=request.threshold,
+            decisions=decisions,
+            means=means,
+        )
+
+
+def _cut(request: Request, y0: int, x0: int, y1: int, x1: int) -> Request:
+    region = request.region
+    return request._replace(region=None if region is None else region[y0:y1, x0:x1])
+
+
+def _tiles(height: int, width: int, tile: int) -> Iterator[tuple[int, int, int, int]]:
+    for top in range(0, height, tile):
+        for left in range(0, width, tile):
+            yield top, left, min(height, top + tile), min(width, left + tile)
+
+
+def _ramp(start: int, end: int, first: int, last: int, limit: int) -> Tensor:
+    """Weight of a tile along one side, over [start, end): 1 inside, falling across its borders."""
+    place = torch.arange(start, end) + 0.5
+    rise = ((place - first) / (2 * RAMP) + 0.5).clamp(0, 1) if first > 0 else torch.ones(len(place))
+    fall = (
+        ((last - place) / (2 * RAMP) + 0.5).clamp(0, 1) if last < limit else torch.ones(len(place))
+    )
+    return rise * fall
+
+
+@contextmanager
+def _reporting(network: LMDViT, progress: Progress | None) -> Iterator[None]:
+    """Tell ``progress`` the share of stages that are through."""
+    if progress is None:
+        yield
+        return
+    stages = network.stages
+    handles = [
+        stage.register_forward_hook(lambda *_, n=number: progress(n / (len(stages) + 1)))
+        for number, stage in enumerate(stages, start=1)
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+    progress(1.0)

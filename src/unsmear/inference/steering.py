@@ -1,0 +1,67 @@
+"""What a user may say about a restoration: where, how surely, how strongly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from unsmear.errors import InputError
+
+Box = tuple[int, int, int, int]  # x, y, width, height in pixels
+
+
+@dataclass(frozen=True, eq=False)
+class Steering:
+    """Wishes for one picture; the defaults leave everything to the network.
+
+    Attributes:
+        mask: (H, W) bool; only there the picture is deblurred, whatever the network found.
+        boxes: rectangles (x, y, width, height) in pixels, likewise; joined with the mask.
+        threshold: a window is kept when its blur confidence is above this; in [0, 1].
+        strength: share of the change that is applied; in [0, 1].
+        dense: compute every window, and let every pixel change.
+        whole: give the network's raw output instead of putting kept windows into the input.
+    """
+
+    mask: np.ndarray | None = None
+    boxes: tuple[Box, ...] = ()
+    threshold: float = 0.5
+    strength: float = 1.0
+    dense: bool = False
+    whole: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("threshold", "strength"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InputError(f"The {name} lies in [0, 1], got {getattr(self, name)}.")
+        for x, y, width, height in self.boxes:
+            if x < 0 or y < 0 or width < 1 or height < 1:
+                raise InputError(
+                    f"A box is X,Y,W,H in pixels with W and H from 1, got {x},{y},{width},{height}."
+                )
+
+    def region(self, height: int, width: int) -> np.ndarray | None:
+        """Where the user wants it deblurred: (H, W) bool, None for anywhere.
+
+        Raises:
+            InputError: a mask of another size, or a box that misses the picture.
+        """
+        if self.mask is None and not self.boxes:
+            return None
+        region = np.zeros((height, width), dtype=bool)
+        if self.mask is not None:
+            if self.mask.shape != (height, width):
+                got = "x".join(map(str, self.mask.shape[::-1]))
+                raise InputError(
+                    f"The mask has {got} pixels, the picture {width}x{height}; resize the mask."
+                )
+            region |= self.mask
+        for x, y, box_width, box_height in self.boxes:
+            if x >= width or y >= height:
+                raise InputError(
+                    f"The box {x},{y},{box_width},{box_height} lies outside the picture of "
+                    f"{width}x{height} pixels."
+                )
+            region[y : y + box_height, x : x + box_width] = True
+        return region

@@ -1,0 +1,55 @@
+"""What many tests share."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from unsmear.models import LMDViT, create_model, load_model
+
+DATA = Path(__file__).parent / "data"
+torch.set_num_threads(2)
+
+
+@pytest.fixture(scope="session")
+def reference_weights() -> Path:
+    """A small network of the released architecture, under the released names."""
+    return DATA / "lmdvit_dim4_official_names.safetensors"
+
+
+@pytest.fixture(scope="session")
+def reference_io() -> dict[str, torch.Tensor]:
+    """What the authors' code computes with those weights."""
+    return load_file(DATA / "lmdvit_dim4_io.safetensors")
+
+
+@pytest.fixture
+def reference_network(reference_weights: Path) -> LMDViT:
+    return load_model(reference_weights)
+
+
+@pytest.fixture(scope="session")
+def expected_metrics() -> dict:
+    return json.loads((DATA / "losses_metrics_expected.json").read_text())
+
+
+@pytest.fixture(scope="session")
+def metric_inputs() -> dict[str, torch.Tensor]:
+    return load_file(DATA / "losses_metrics_io.safetensors")
+
+
+@pytest.fixture
+def small_network() -> LMDViT:
+    """A network of a few thousand parameters with decisions that differ from window to window."""
+    torch.manual_seed(0)
+    network = create_model(
+        "lmdvit-tiny", embed_dim=4, depths=(1, 2, 1, 1, 2, 1, 1, 2, 1), num_heads=(1,) * 9
+    )
+    for stage in network.stages:
+        for predictor in stage.predictors:
+            for layer in (*predictor.embed, *predictor.judge):
+                if isinstance(layer, torch.nn.Linear):
+                    torch.nn.init.normal_(layer.weight, std=layer.in_features**-0.5)
+    return network

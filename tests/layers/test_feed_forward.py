@@ -1,0 +1,34 @@
+import torch
+import torch.nn.functional as F
+
+from unsmear.layers.feed_forward import LocallyEnhancedFeedForward, reflect_borders
+
+
+def test_reflect_borders_equals_torch():
+    windows = torch.rand(3, 8, 8, 5)
+    wanted = F.pad(windows.permute(0, 3, 1, 2), (1, 1, 1, 1), mode="reflect").permute(0, 2, 3, 1)
+    assert torch.equal(reflect_borders(windows), wanted)
+
+
+def test_windowed_form_sees_nothing_beyond_its_window():
+    layer = LocallyEnhancedFeedForward(4, 2)
+    windows = torch.rand(3, 64, 4)
+    together, alone = layer.windowed(windows), layer.windowed(windows[1:2])
+    torch.testing.assert_close(together[1:2], alone)
+
+
+def test_global_form_in_bands_equals_the_form_with_gradients(monkeypatch):
+    layer = LocallyEnhancedFeedForward(4, 2)
+    x = torch.rand(2, 19, 7, 4)
+    whole = layer.whole(x)
+    monkeypatch.setattr("unsmear.layers.chunks.CPU_ELEMENTS", 300)
+    with torch.no_grad():
+        torch.testing.assert_close(layer.whole(x), whole)
+
+
+def test_gradients_in_float64():
+    torch.manual_seed(0)
+    layer = LocallyEnhancedFeedForward(2, 2).double()
+    x = torch.rand(2, 16, 2, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(layer.windowed, (x,))
+    assert torch.autograd.gradcheck(layer.whole, (x.reshape(2, 4, 4, 2),))

@@ -1,0 +1,115 @@
+import pickle
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from unsmear.errors import ModelError, OutputError
+from unsmear.models import convert_checkpoint, load_model, save_model
+from unsmear.models.released import to_released
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_a_checkpoint_alone_is_enough(small_network, tmp_path):
+    path = save_model(small_network, tmp_path / "net.safetensors")
+    loaded = load_model(path)
+    assert loaded.config == small_network.config
+    assert not loaded.training
+    assert same(loaded.state_dict(), small_network.state_dict())
+
+
+def test_half_precision_halves_the_file(small_network, tmp_path):
+    whole = save_model(small_network, tmp_path / "a.safetensors").stat().st_size
+    half = save_model(small_network, tmp_path / "b.safetensors", dtype=torch.float16)
+    assert half.stat().st_size < 0.7 * whole
+    assert all(p.dtype == torch.float32 for p in load_model(half).parameters())
+
+
+@pytest.mark.parametrize("prefix", ["", "module."])
+@pytest.mark.parametrize("nested", [True, False])
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_released_checkpoints_convert(reference_weights, tmp_path, prefix, nested, suffix):
+    state = {prefix + k: v for k, v in load_file(reference_weights).items()}
+    source = tmp_path / f"released{suffix}"
+    if suffix == ".pth":
+        torch.save({"epoch": 3, "state_dict": state} if nested else state, source)
+    else:
+        save_file(state, source)
+    ours = convert_checkpoint(source, tmp_path / "ours.safetensors")
+    network, wanted = load_model(ours), load_model(reference_weights)
+    assert network.config == wanted.config
+    assert same(network.state_dict(), wanted.state_dict())
+
+
+@pytest.mark.parametrize("name", ["back.pth", "back.safetensors"])
+def test_conversion_goes_back_to_the_letter(reference_weights, tmp_path, name):
+    ours = convert_checkpoint(reference_weights, tmp_path / "ours.safetensors")
+    back = convert_checkpoint(ours, tmp_path / name, to="released")
+    if name.endswith(".pth"):
+        state = torch.load(back, weights_only=True)["state_dict"]
+    else:
+        state = load_file(back)
+    assert same(state, load_file(reference_weights))
+
+
+def test_names_of_the_full_size_checkpoint():
+    import json
+    from pathlib import Path
+
+    from unsmear.models import create_model
+
+    file = Path(__file__).parents[1] / "data" / "lmdvit_official_state_dict.json"
+    wanted = {name: tuple(shape) for name, (shape, _) in json.loads(file.read_text()).items()}
+    with torch.device("meta"):
+        network = create_model("lmdvit")
+    ours = {name: tuple(t.shape) for name, t in to_released(network.state_dict()).items()}
+    assert ours == wanted
+
+
+class _Harmful:
+    def __reduce__(self):
+        return (print, ("code from a checkpoint ran",))
+
+
+def test_pickles_that_would_run_code_are_refused(tmp_path, capsys):
+    path = tmp_path / "evil.pth"
+    path.write_bytes(pickle.dumps({"state_dict": _Harmful()}))
+    with pytest.raises(ModelError, match="without running code"):
+        load_model(path)
+    assert "ran" not in capsys.readouterr().out
+
+
+def test_unfit_files_are_refused(tmp_path, small_network):
+    text = tmp_path / "text.safetensors"
+    text.write_text("hello, this is no checkpoint at all")
+    with pytest.raises(ModelError, match="neither"):
+        load_model(text)
+    with pytest.raises(ModelError, match="no model or checkpoint"):
+        load_model(tmp_path / "missing.safetensors")
+    with pytest.raises(ModelError, match="No weights"):
+        load_model("lmdvit")
+    other = tmp_path / "other.safetensors"
+    save_file({"a": torch.zeros(1)}, other)
+    with pytest.raises(ModelError, match="no LMD-ViT"):
+        load_model(other)
+    ours = save_model(small_network, tmp_path / "net.safetensors")
+    with pytest.raises(ModelError, match="do not fit"):
+        load_model(ours, embed_dim=8)
+    with pytest.raises(ModelError, match="no setting"):
+        load_model(ours, colour="red")
+
+
+def test_a_failed_write_leaves_nothing(small_network, tmp_path, monkeypatch):
+    with pytest.raises(OutputError, match="no folder"):
+        save_model(small_network, tmp_path / "nowhere" / "net.safetensors")
+
+    def fail(*_, **__):
+        raise OSError("disk full")
+
+    monkeypatch.setattr("unsmear.models.weights.save_file", fail)
+    with pytest.raises(OSError, match="disk full"):
+        save_model(small_network, tmp_path / "net.safetensors")
+    assert list(tmp_path.iterdir()) == []

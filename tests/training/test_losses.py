@@ -1,0 +1,49 @@
+import pytest
+import torch
+
+from unsmear.training.losses import LossConfig, pruning_term, reconstruction_terms
+
+CASES = {
+    "reconstruction_terms": LossConfig(),
+    "reconstruction_shift_invariant_terms": LossConfig(shift_invariant=True),
+    "reconstruction_weighted_terms": LossConfig(weighted=True),
+}
+
+
+@pytest.mark.parametrize(("key", "config"), CASES.items(), ids=CASES.keys())
+def test_terms_equal_the_authors(metric_inputs, expected_metrics, key, config):
+    pictures = (metric_inputs[k] for k in ("restored", "sharp", "blur_mask"))
+    terms = reconstruction_terms(*pictures, config)
+    assert {k: v.item() for k, v in terms.items()} == pytest.approx(expected_metrics[key], rel=1e-5)
+    total = sum(getattr(config, name) * term for name, term in terms.items())
+    if key == "reconstruction_terms":
+        assert total.item() == pytest.approx(expected_metrics["reconstruction_total"], rel=1e-5)
+
+
+def test_a_shift_of_one_pixel_costs_nothing_when_invariant():
+    torch.manual_seed(0)
+    sharp = torch.rand(1, 3, 32, 32)
+    restored = torch.nn.functional.pad(sharp, (1, 1, 1, 1), mode="reflect")[..., 2:, 1:-1]
+    mask = torch.zeros(1, 1, 32, 32)
+    config = LossConfig(ssim=0, fft=0, shift_invariant=True)
+    assert reconstruction_terms(restored, sharp, mask, config)["l1"].item() == pytest.approx(0)
+
+
+def test_an_empty_mask_weighs_the_whole_picture():
+    sharp, mask = torch.zeros(1, 3, 32, 32), torch.zeros(1, 1, 32, 32)
+    terms = reconstruction_terms(sharp + 0.5, sharp, mask, LossConfig(weighted=True, inside=1.0))
+    assert terms["l1"].item() == pytest.approx(0.5)
+    assert "inside" not in terms
+
+
+def test_pruning_term_is_least_where_scores_follow_the_mask():
+    mask = torch.zeros(1, 1, 100, 60)
+    mask[..., :40, :] = 1
+    right = torch.zeros(1, 128, 128, 2)
+    right[:, :40, :, 0] = 9
+    right[:, 40:, :, 1] = 9
+    half = torch.nn.functional.avg_pool2d(right.permute(0, 3, 1, 2), 2).permute(0, 2, 3, 1)
+    undecided = [torch.zeros_like(right), torch.zeros_like(half)]
+    scales = [1, 2]
+    assert pruning_term([right, half], mask, scales).item() == pytest.approx(0, abs=1e-3)
+    assert pruning_term(undecided, mask, scales).item() == pytest.approx(2 * 0.6931, rel=1e-3)
