@@ -1,0 +1,458 @@
+"""JPEG: the same tables, subsampling and segments out as came in.
+
+JPEG stores blocks of brightness and (often fewer) colour samples, not RGB. Writing a decoded RGB
+picture again with the same tables still moves untouched pixels, mostly because the smoothing that
+decoders apply to the coarse colour samples is not undone when they are made again, and because
+blocks reach beyond the picture's right and lower border, where the new encoder has to guess. So
+untouched pixels are written from the stored samples themselves: `_stored_planes` gets them from the
+original file, without smoothing and with what lies beyond the border, and only touched pixels are
+converted from RGB.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from PIL import Image, JpegImagePlugin
+
+from unsmear.errors import OutputError
+from unsmear.images import exif
+from unsmear.images.formats import Tell, Unreadable, too_large
+from unsmear.images.metadata import Metadata, upright_xmp
+from unsmear.images.picture import Picture, pil_image
+from unsmear.images.samples import Kind, Samples, convert, orient
+
+_APP0, _APP1, _APP2, _APP14, _COM = 0xE0, 0xE1, 0xE2, 0xEE, 0xFE
+_SOI, _SOS = 0xD8, 0xDA
+_EXIF, _XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
+_ICC, _MPF = b"ICC_PROFILE\0", b"MPF\0"
+_MAX_PAYLOAD = 65533
+_MAX_SIDE = 65500  # libjpeg's own limit
+_SUBSAMPLINGS: dict[tuple[tuple[int, int], ...], int] = {
+    ((1, 1), (1, 1), (1, 1)): 0,
+    ((2, 1), (1, 1), (1, 1)): 1,
+    ((2, 2), (1, 1), (1, 1)): 2,
+}
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One marker segment before the scan, without its length."""
+
+    marker: int
+    payload: bytes
+
+
+@dataclass(frozen=True)
+class JpegSettings:
+    """How a JPEG was made.
+
+    Attributes:
+        tables: Quantisation tables by component, 64 values each in row order; the last one counts
+            for the components left.
+        subsampling: 0 is 4:4:4, 1 is 4:2:2, 2 is 4:2:0: Pillow's numbers.
+        progressive: Whether the scan order was progressive.
+        stores_rgb: The components are red, green and blue, not brightness and colour.
+        segments: Application segments and comments to be written again, in their order.
+        orientation: How the stored pixels were turned to stand upright.
+    """
+
+    tables: tuple[tuple[int, ...], ...] | None = None
+    subsampling: int = 0
+    progressive: bool = False
+    stores_rgb: bool = False
+    segments: tuple[Segment, ...] | None = None
+    orientation: int = 1
+
+
+def decode(data: bytes, max_pixels: int, tell: Tell) -> Picture:
+    """Read a JPEG file.
+
+    Raises:
+        Unreadable: It is damaged, too large, or of a kind we do not read.
+    """
+    segments, scan = _split(data)
+    metadata = _metadata_of(segments)
+    if _pictures_in(segments) > 1:
+        tell("holds several pictures: only the first one is used")
+    image = _open(segments, data[scan:])
+    if image.size[0] * image.size[1] > max_pixels:
+        raise too_large(image.size, max_pixels)
+    if image.mode not in ("L", "RGB", "CMYK"):
+        raise Unreadable(f"is a JPEG of mode {image.mode}, which is not supported: save it as RGB")
+    layers = [(layer[0], (layer[1], layer[2]), layer[3]) for layer in image.layer]
+    tables = [tuple(image.quantization[table]) for _, _, table in layers]
+    stores_rgb = _stores_rgb(segments, [layer[0] for layer in layers])
+    progressive = bool(image.info.get("progressive"))
+    kinds: dict[str, Kind] = {"L": "grey", "RGB": "rgb", "CMYK": "cmyk"}
+    kind = kinds[image.mode]
+    values = _load(image)
+
+    orientation = metadata.orientation
+    subsampling = _SUBSAMPLINGS.get(tuple(factors for _, factors, _ in layers), 0)
+    if orientation >= 5:
+        # The rotated picture has rotated frequencies, and with them its tables keep their meaning.
+        tables = [tuple(np.reshape(t, (8, 8)).T.ravel().tolist()) for t in tables]
+        # Half the colour columns would have to become half the colour rows, which cannot be
+        # written; all of them loses nothing.
+        subsampling = 0 if subsampling == 1 else subsampling
+    if kind == "cmyk" and _adobe_transform(segments) == 2:
+        # Stored as brightness, colour and black; it can only be written as CMYK, to which the
+        # coarse colour tables must not be applied.
+        tables = tables[:1]
+    while len(tables) > 1 and tables[-1] == tables[-2]:
+        tables.pop()
+    return Picture.from_samples(
+        Samples(kind, values).oriented(orientation),
+        format="JPEG",
+        metadata=metadata.upright(),
+        settings=JpegSettings(
+            tables=tuple(tables),
+            subsampling=subsampling,
+            progressive=progressive,
+            stores_rgb=stores_rgb,
+            segments=_kept(segments, orientation),
+            orientation=orientation,
+        ),
+        original_bytes=data,
+    )
+
+
+def encode(picture: Picture) -> bytes:
+    """Write a picture as JPEG.
+
+    Raises:
+        OutputError: It has more pixels on a side than JPEG can say.
+    """
+    samples = convert(picture.samples, kinds=("grey", "rgb", "cmyk"), format="JPEG")
+    if max(samples.size) > _MAX_SIDE:
+        raise OutputError(
+            f"the picture is {samples.size[0]} x {samples.size[1]}, JPEG ends at {_MAX_SIDE} pixels"
+            " a side: choose PNG or TIFF"
+        )
+    settings = picture.settings
+    if not isinstance(settings, JpegSettings):
+        settings = JpegSettings(segments=_segments_from(picture.metadata, samples.kind))
+    if picture.format == "JPEG" and picture.original_bytes is not None:
+        image = _stored_image(picture, settings, picture.original_bytes)
+    else:
+        image = pil_image(replace(samples, bit_depth=8))
+    return _join(settings.segments or (), _compress(image, settings), samples.size)
+
+
+def _compress(image: Image.Image, settings: JpegSettings) -> bytes:
+    options: dict[str, object] = {"subsampling": settings.subsampling}
+    if settings.tables is None:
+        options["quality"] = 95
+    else:
+        options["qtables"] = [list(table) for table in settings.tables]
+    if settings.stores_rgb and image.mode == "RGB":
+        options["keep_rgb"] = True
+    out = io.BytesIO()
+    try:
+        image.save(out, "JPEG", progressive=settings.progressive, optimize=True, **options)
+    except OSError:
+        # Pillow guesses how large an optimised file can become; very noisy ones outgrow it.
+        out = io.BytesIO()
+        image.save(out, "JPEG", **options)
+    return out.getvalue()
+
+
+def _open(
+    segments: Sequence[Segment], scan: bytes, size: tuple[int, int] | None = None
+) -> JpegImagePlugin.JpegImageFile:
+    # Only what decides the pixels is shown to Pillow: damaged metadata then cannot stop it. The
+    # plugin is called directly because Image.open would apply a limit of its own that can only
+    # be set for the whole process.
+    needed = [
+        segment if size is None else _resized(segment, size)
+        for segment in segments
+        if not 0xE1 <= segment.marker <= 0xED and segment.marker not in (0xEF, _COM)
+    ]
+    lean = b"\xff\xd8" + b"".join(map(_bytes_of, needed)) + scan
+    return JpegImagePlugin.JpegImageFile(io.BytesIO(lean))
+
+
+def _load(image: JpegImagePlugin.JpegImageFile) -> np.ndarray:
+    try:
+        image.load()
+    except OSError as error:
+        if "truncated" in str(error):
+            raise Unreadable("ends before the picture is complete: copy it again") from error
+        raise
+    return np.array(image)
+
+
+# --- untouched pixels from the stored samples ---------------------------------------------------
+
+
+def _stored_image(picture: Picture, settings: JpegSettings, original: bytes) -> Image.Image:
+    """The picture in the components a JPEG stores, untouched pixels as the original stores them.
+
+    Returns:
+        An image as large as the picture, or larger by what its last blocks hold beyond its right
+        and lower border.
+    """
+    width, height = picture.size
+    image, planes = _stored_planes(original, settings.orientation)
+    if settings.orientation not in (1, 5):  # turned otherwise, the beyond would come to lie before
+        planes = planes[:height, :width] if settings.orientation < 5 else planes[:width, :height]
+    planes = orient(planes, settings.orientation)
+    # No further than the last blocks of the file to be written, whose colour may be less coarse.
+    coarse = image.mode == "YCbCr" and not settings.progressive
+    across = 2 if coarse and settings.subsampling in (1, 2) else 1
+    down = 2 if coarse and settings.subsampling == 2 else 1
+    planes = planes[: _up_to(height, 8 * down), : _up_to(width, 8 * across)]
+    if picture.touched is not None:
+        restored = picture.samples.values
+        if image.mode == "YCbCr":
+            restored = np.asarray(Image.fromarray(picture.rgb).convert("YCbCr"))
+        # A touched border pixel also decides what lies beyond it.
+        beyond = ((0, planes.shape[0] - height), (0, planes.shape[1] - width))
+        touched = np.pad(picture.touched, beyond, mode="edge")
+        planes = planes.copy()
+        planes[touched] = np.pad(restored, (*beyond, (0, 0))[: planes.ndim], mode="edge")[touched]
+    return Image.frombytes(image.mode, planes.shape[1::-1], planes.tobytes())
+
+
+def _stored_planes(
+    data: bytes, orientation: int
+) -> tuple[JpegImagePlugin.JpegImageFile, np.ndarray]:
+    """The samples of a file; coarse colour samples repeated, not smoothed.
+
+    Args:
+        data: The JPEG file.
+        orientation: How it is going to be turned.
+
+    Returns:
+        The image, for its mode: YCbCr unless it is grey, CMYK or stored RGB. And its samples, (H,
+        W) or (H, W, C) uint8, not yet turned, with the whole of the last blocks. Repeating is what
+        the encoder's averaging undoes.
+    """
+    segments, scan = _split(data)
+    image = _open(segments, data[scan:])
+    factors = tuple((layer[1], layer[2]) for layer in image.layer)
+    # In scans of one component, which progressive files have, the number of blocks follows from
+    # the size in units of 8; in scans of all components in units of the coarsest one.
+    together = data[scan + 4] == len(factors) > 1 and not image.info.get("progressive")
+    across, down = (max(f[i] for f in factors) if together else 1 for i in (0, 1))
+    width, height = (
+        min(_up_to(side, unit), 65535)
+        for side, unit in zip(image.size, (8 * across, 8 * down), strict=True)
+    )
+
+    mode = None if _stores_rgb(segments, [layer[0] for layer in image.layer]) else "YCbCr"
+
+    def load(scale: int = 1) -> tuple[JpegImagePlugin.JpegImageFile, np.ndarray]:
+        image = _open(segments, data[scan:], size=(width, height))
+        image.draft(mode, (width // scale, height // scale))
+        return image, _load(image)
+
+    image, planes = load()
+    subsampling = _SUBSAMPLINGS.get(factors)
+    if image.mode == "YCbCr" and subsampling == 2:
+        # Decoded at half size, libjpeg needs no smoothing: it gives colour samples as they are.
+        colours = load(scale=2)[1][..., 1:]
+        planes[..., 1:] = colours.repeat(2, axis=0).repeat(2, axis=1)[:height, :width]
+    elif image.mode == "YCbCr" and subsampling == 1 and orientation < 5:
+        planes[..., 1:] = _unsmooth_columns(planes[..., 1:])
+    return image, planes
+
+
+def _up_to(length: int, unit: int) -> int:
+    return -(-length // unit) * unit
+
+
+def _unsmooth_columns(smooth: np.ndarray) -> np.ndarray:
+    """Undo libjpeg's smoothing of colour samples stored for every second column.
+
+    With c the stored samples, the decoder makes columns (3 c[i] + c[i-1] + 1) // 4 and
+    (3 c[i] + c[i+1] + 2) // 4. Going from left to right each sample is known up to rounding, and a
+    wrong guess dies out with a third of it per step.
+
+    Args:
+        smooth: (H, W, 2) uint8 decoded colour.
+
+    Returns:
+        (H, W, 2) uint8, every stored sample twice.
+    """
+    width = smooth.shape[1]
+    columns = smooth.astype(np.int32)
+    stored = [columns[:, 0]]
+    for i in range(1, (width + 1) // 2):
+        before, left, here = stored[-1], columns[:, 2 * i - 1], columns[:, 2 * i]
+        low = np.maximum(-((before + 1 - 4 * here) // 3), 4 * left - 2 - 3 * before)
+        high = np.minimum((4 * here + 2 - before) // 3, 4 * left + 1 - 3 * before)
+        # Both bounds cross only after a wrong guess; the tighter rule is the one for `here`.
+        guess = np.where(low <= high, (low + high) // 2, (4 * here + 1 - before) // 3)
+        stored.append(np.clip(guess, 0, 255))
+    return np.stack(stored, axis=1).astype(np.uint8).repeat(2, axis=1)[:, :width]
+
+
+# --- segments -----------------------------------------------------------------------------------
+
+
+def _split(data: bytes) -> tuple[list[Segment], int]:
+    """Cut a file into the segments before its first scan, and the offset of that scan's marker."""
+    segments: list[Segment] = []
+    at = 2
+    while True:
+        while data[at : at + 2] == b"\xff\xff":  # a marker may be padded
+            at += 1
+        if at + 4 > len(data):
+            raise Unreadable("ends before the picture begins: copy it again")
+        if data[at] != 0xFF:
+            raise Unreadable("is a damaged JPEG: open it in a picture editor and save it again")
+        marker = data[at + 1]
+        if marker == _SOS:
+            return segments, at
+        if marker == 0x01 or 0xD0 <= marker <= _SOI:  # markers without a length
+            at += 2
+            continue
+        length = struct.unpack_from(">H", data, at + 2)[0]
+        if length < 2 or at + 2 + length > len(data):
+            raise Unreadable("ends before the picture begins: copy it again")
+        segments.append(Segment(marker, data[at + 4 : at + 2 + length]))
+        at += 2 + length
+
+
+def _bytes_of(segment: Segment) -> bytes:
+    length = struct.pack(">H", len(segment.payload) + 2)
+    return bytes((0xFF, segment.marker)) + length + segment.payload
+
+
+def _join(carried: Sequence[Segment], encoded: bytes, size: tuple[int, int]) -> bytes:
+    """Put carried segments in front of what the encoder wrote, in place of its own JFIF header.
+
+    Args:
+        carried: The segments.
+        encoded: A JPEG file, perhaps larger than the picture.
+        size: The picture's width and height, to be stated instead: what lies beyond is not shown.
+    """
+    written, scan = _split(encoded)
+    own = [_resized(segment, size) for segment in written if segment.marker != _APP0]
+    return b"\xff\xd8" + b"".join(map(_bytes_of, [*carried, *own])) + encoded[scan:]
+
+
+def _resized(segment: Segment, size: tuple[int, int]) -> Segment:
+    """The frame header with another width and height; other segments as they are."""
+    frame = 0xC0 <= segment.marker <= 0xCF and segment.marker not in (0xC4, 0xC8, 0xCC)
+    if not frame or len(segment.payload) < 5:
+        return segment
+    stated = struct.pack(">HH", size[1], size[0])
+    return Segment(segment.marker, segment.payload[:1] + stated + segment.payload[5:])
+
+
+def _kept(segments: Sequence[Segment], orientation: int) -> tuple[Segment, ...]:
+    """The segments to write again: all that do not describe the encoding or other pictures."""
+    kept: list[Segment] = []
+    for segment in segments:
+        marker, payload = segment.marker, segment.payload
+        if not (_APP0 <= marker <= 0xEF or marker == _COM):
+            continue
+        if marker == _APP14 and payload.startswith(b"Adobe"):
+            continue  # says how colours are coded; the encoder writes its own
+        if marker == _APP2 and payload.startswith(_MPF):
+            continue  # offsets of further pictures, which are not written
+        if marker == _APP1 and payload.startswith(_EXIF):
+            payload = _EXIF + exif.upright(payload[len(_EXIF) :], orientation)
+        elif marker == _APP1 and payload.startswith(_XMP):
+            payload = upright_xmp(payload)
+        elif marker == _APP0 and payload.startswith(b"JFIF\0") and orientation >= 5:
+            payload = payload[:8] + payload[10:12] + payload[8:10] + payload[12:]
+        kept.append(Segment(marker, payload))
+    return tuple(kept)
+
+
+def _metadata_of(segments: Sequence[Segment]) -> Metadata:
+    block = _first(segments, _APP1, _EXIF)
+    dpi = None
+    jfif = _first(segments, _APP0, b"JFIF\0")
+    if jfif is not None and len(jfif) >= 7:
+        unit, across, down = struct.unpack_from(">BHH", jfif, 2)
+        per_inch = {1: 1.0, 2: 2.54}.get(unit)
+        if per_inch and across and down:
+            dpi = (across * per_inch, down * per_inch)
+    if dpi is None and block is not None:
+        dpi = exif.resolution(block)
+    return Metadata(
+        icc=_profile_of(segments), exif=block, xmp=_first(segments, _APP1, _XMP), dpi=dpi
+    )
+
+
+def _first(segments: Sequence[Segment], marker: int, prefix: bytes) -> bytes | None:
+    for segment in segments:
+        if segment.marker == marker and segment.payload.startswith(prefix):
+            return segment.payload[len(prefix) :]
+    return None
+
+
+def _profile_of(segments: Sequence[Segment]) -> bytes | None:
+    """The colour profile put together from its numbered pieces; None when a piece is missing."""
+    pieces: dict[int, bytes] = {}
+    total = 0
+    for segment in segments:
+        payload = segment.payload
+        if segment.marker == _APP2 and payload.startswith(_ICC) and len(payload) > 14:
+            pieces[payload[12]] = payload[14:]
+            total = payload[13]
+    if not pieces or sorted(pieces) != list(range(1, total + 1)):
+        return None
+    return b"".join(pieces[number] for number in sorted(pieces))
+
+
+def _pictures_in(segments: Sequence[Segment]) -> int:
+    block = _first(segments, _APP2, _MPF)
+    if block is None:
+        return 1
+    order = exif.byte_order(block)
+    index = next(exif.read_directories(block), None)
+    if order is None or index is None or 0xB001 not in index.entries:
+        return 1
+    return index.entries[0xB001].integer(order) or 1
+
+
+def _stores_rgb(segments: Sequence[Segment], component_ids: list[int]) -> bool:
+    # The rule libjpeg decodes by.
+    if len(component_ids) != 3 or _first(segments, _APP0, b"JFIF\0") is not None:
+        return False
+    transform = _adobe_transform(segments)
+    return bytes(component_ids) == b"RGB" if transform is None else transform == 0
+
+
+def _adobe_transform(segments: Sequence[Segment]) -> int | None:
+    """What Adobe's segment says of the colours: 0 stored as they are, 1 YCbCr, 2 YCCK."""
+    adobe = _first(segments, _APP14, b"Adobe")
+    return adobe[6] if adobe is not None and len(adobe) >= 7 else None
+
+
+def _segments_from(metadata: Metadata, kind: Kind) -> tuple[Segment, ...]:
+    """Segments for a picture that comes from another format."""
+    segments: list[Segment] = []
+    if kind != "cmyk":
+        across, down = (max(1, min(65535, round(d))) for d in metadata.dpi or (1, 1))
+        jfif = struct.pack(">HBHHBB", 0x0102, int(metadata.dpi is not None), across, down, 0, 0)
+        segments.append(Segment(_APP0, b"JFIF\0" + jfif))
+    for prefix, block in ((_EXIF, metadata.exif), (_XMP, metadata.xmp)):
+        if block is None:
+            continue
+        if len(prefix) + len(block) > _MAX_PAYLOAD:
+            what = "EXIF" if prefix == _EXIF else "XMP"
+            warnings.warn(f"its {what} data is too large for JPEG and is left out", stacklevel=2)
+            continue
+        segments.append(Segment(_APP1, prefix + block))
+    profile = metadata.icc_for(kind)
+    if profile is not None:
+        step = _MAX_PAYLOAD - 14
+        pieces = [profile[at : at + step] for at in range(0, len(profile), step)]
+        if len(pieces) < 256:
+            segments.extend(
+                Segment(_APP2, _ICC + bytes((number, len(pieces))) + piece)
+                for number, piece in enumerate(pieces, start=1)
+            )
+    return tuple(segments)

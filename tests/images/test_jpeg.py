@@ -1,0 +1,230 @@
+from __future__ import annotations
+
+import io
+import struct
+
+import imagecodecs
+import numpy as np
+import pytest
+from PIL import Image, JpegImagePlugin
+
+from unsmear.images import Picture, encode_picture, read_picture
+
+from .makers import CASES_BY_NAME, ICC, XMP, exif_block, pillow, scene
+
+TABLE = [(3 + (7 * i) % 90) for i in range(64)]
+
+
+def touched_corner(picture: Picture) -> tuple[Picture, np.ndarray]:
+    """Change the first 16 x 16 pixels; returns the pixels further than a block away from them."""
+    touched = np.zeros(picture.rgb.shape[:2], bool)
+    touched[:16, :16] = True
+    far = np.ones_like(touched)
+    far[:24, :24] = False
+    return picture.with_rgb(255 - picture.rgb, touched), far
+
+
+def opened(data: bytes) -> JpegImagePlugin.JpegImageFile:
+    image = JpegImagePlugin.JpegImageFile(io.BytesIO(data))
+    image.load()
+    return image
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("subsampling", [0, 1, 2])
+@pytest.mark.parametrize("quality", [40, 75, 90, 95])
+def test_tables_and_subsampling_stay(quality: int, subsampling: int, progressive: bool) -> None:
+    data = pillow(
+        Image.fromarray(scene()), "JPEG", quality=quality, subsampling=subsampling,
+        progressive=progressive,
+    )  # fmt: skip
+    before, after = (
+        opened(data),
+        opened(encode_picture(touched_corner(read_picture(data))[0], "jpg")),
+    )
+    assert after.quantization == before.quantization
+    assert JpegImagePlugin.get_sampling(after) == subsampling
+    assert bool(after.info.get("progressive")) == progressive
+    assert after.size == before.size
+
+
+@pytest.mark.parametrize("mode", ["L", "CMYK", "RGB"])
+def test_unusual_tables_stay(mode: str) -> None:
+    tables = [TABLE, TABLE[::-1], TABLE[1:] + TABLE[:1]][: 1 if mode == "L" else 3]
+    data = pillow(Image.fromarray(scene()).convert(mode), "JPEG", qtables=tables)
+    changed, _ = touched_corner(read_picture(data))
+    assert opened(encode_picture(changed, "JPEG")).quantization == opened(data).quantization
+
+
+@pytest.mark.parametrize("size", [(37, 53), (48, 64), (40, 56), (33, 33), (9, 7), (1, 1), (2, 17)])
+@pytest.mark.parametrize("mode", ["444", "422", "420", "L", "CMYK", "keep_rgb"])
+def test_blocks_nobody_touched_are_the_same(mode: str, size: tuple[int, int]) -> None:
+    image = Image.fromarray(scene(*size))
+    options: dict[str, object] = {"quality": 85}
+    if mode == "keep_rgb":
+        options["keep_rgb"] = True
+    elif mode.isdigit():
+        options["subsampling"] = f"{mode[0]}:{mode[1]}:{mode[2]}"
+    else:
+        image = image.convert(mode)
+    picture = read_picture(pillow(image, "JPEG", **options))
+    changed, far = touched_corner(picture)
+    again = read_picture(encode_picture(changed, "JPEG"))
+    assert again.rgb.shape == picture.rgb.shape
+    # All but a rare coefficient that 8-bit samples leave half-way between two steps.
+    difference = np.abs(again.rgb[far].astype(int) - picture.rgb[far])
+    assert difference.max(initial=0) <= 2
+    assert np.count_nonzero(difference) <= 0.001 * difference.size
+    near = np.abs(again.rgb.astype(int) - changed.rgb)
+    assert near.mean() < 25
+
+
+def test_saturated_and_noisy_pictures_drift_little() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    picture = read_picture(pillow(Image.fromarray(noise), "JPEG", quality=95, subsampling=2))
+    changed, far = touched_corner(picture)
+    again = read_picture(encode_picture(changed, "JPEG"))
+    assert np.abs(again.rgb[far].astype(int) - picture.rgb[far]).mean() < 4
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("subsampling", [0, 1, 2])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_turning_ragged_pictures(orientation: int, subsampling: int, progressive: bool) -> None:
+    data = pillow(
+        Image.fromarray(scene()), "JPEG", quality=85, subsampling=subsampling,
+        progressive=progressive, exif=b"Exif\0\0" + exif_block(orientation),
+    )  # fmt: skip
+    picture = read_picture(data)
+    changed, far = touched_corner(picture)
+    again = read_picture(encode_picture(changed, "JPEG"))
+    assert np.abs(again.rgb[far].astype(int) - picture.rgb[far]).mean() < 3.5
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("subsampling", [0, 2])
+def test_whole_blocks_survive_turning(orientation: int, subsampling: int) -> None:
+    data = pillow(
+        Image.fromarray(scene(48, 64)), "JPEG", quality=85, subsampling=subsampling,
+        exif=b"Exif\0\0" + exif_block(orientation),
+    )  # fmt: skip
+    picture = read_picture(data)
+    changed, far = touched_corner(picture)
+    again = read_picture(encode_picture(changed, "JPEG"))
+    # The inverse transform rounds rows and columns differently, so decoding a turned file is not
+    # turning a decoded file to the last bit.
+    difference = np.abs(again.rgb[far].astype(int) - picture.rgb[far])
+    assert difference.max() <= 4
+    assert difference.mean() < 0.3
+    tables = opened(encode_picture(changed, "JPEG")).quantization
+    for number, table in opened(data).quantization.items():
+        wanted = np.reshape(table, (8, 8))
+        wanted = wanted.T if orientation >= 5 else wanted
+        np.testing.assert_array_equal(np.reshape(tables[number], (8, 8)), wanted)
+
+
+def test_turned_422_keeps_all_colour() -> None:
+    data = pillow(
+        Image.fromarray(scene(48, 64)), "JPEG", subsampling=1, exif=b"Exif\0\0" + exif_block(6)
+    )
+    changed, far = touched_corner(read_picture(data))
+    out = encode_picture(changed, "JPEG")
+    assert JpegImagePlugin.get_sampling(opened(out)) == 0
+    assert np.abs(read_picture(out).rgb[far].astype(int) - changed.rgb[far]).mean() < 2
+
+
+def test_segments_stay_byte_for_byte() -> None:
+    icc = ICC + bytes(70000)  # more than one segment
+    data = pillow(
+        Image.fromarray(scene()), "JPEG", icc_profile=icc, exif=b"Exif\0\0" + exif_block(1),
+        xmp=XMP % 1, comment=b"a comment", dpi=(300, 200),
+    )  # fmt: skip
+    iptc = b"\xff\xed" + struct.pack(">H", 2 + 20) + b"of some other program"[:20]
+    data = data[:20] + iptc + data[20:]
+    out = encode_picture(touched_corner(read_picture(data))[0], "JPEG")
+    before, after = opened(data), opened(out)
+    assert after.applist == before.applist
+    assert after.info["icc_profile"] == icc
+    assert after.info["dpi"] == (300, 200)
+    assert after.info["comment"] == b"a comment"
+    assert read_picture(out).metadata == read_picture(data).metadata
+
+
+def test_adobe_cmyk_keeps_its_marker() -> None:
+    data = CASES_BY_NAME["jpeg-cmyk"].make()
+    changed, _ = touched_corner(read_picture(data))
+    after = opened(encode_picture(changed, "JPEG"))
+    assert after.mode == "CMYK"
+    assert after.info["adobe_transform"] == opened(data).info["adobe_transform"]
+
+
+def test_phone_jpeg_with_several_pictures() -> None:
+    first, second = Image.fromarray(scene()), Image.fromarray(255 - scene())
+    out = io.BytesIO()
+    first.save(out, "MPO", save_all=True, append_images=[second])
+    with pytest.warns(UserWarning, match="several pictures: only the first one is used") as caught:
+        picture = read_picture(out.getvalue())
+    assert len(caught) == 1
+    written = encode_picture(touched_corner(picture)[0], "JPEG")
+    assert b"MPF\0" not in written
+    with Image.open(io.BytesIO(written)) as image:
+        assert image.format == "JPEG"
+
+
+def test_metadata_from_another_format() -> None:
+    png = pillow(
+        Image.fromarray(scene()), "PNG", icc_profile=ICC, dpi=(300, 300), exif=exif_block(1)
+    )
+    out = encode_picture(read_picture(png), "JPEG")
+    image = opened(out)
+    assert image.info["icc_profile"] == ICC
+    assert image.info["dpi"] == (300, 300)
+    assert image.info["exif"] == b"Exif\0\0" + exif_block(1)
+    assert JpegImagePlugin.get_sampling(image) == 0
+
+
+def test_metadata_too_large_for_jpeg_is_said() -> None:
+    png = pillow(Image.fromarray(scene()), "PNG", exif=exif_block(1) + bytes(70000))
+    with pytest.warns(UserWarning, match="EXIF data is too large for JPEG"):
+        encode_picture(read_picture(png), "JPEG")
+
+
+def test_noise_too_large_for_pillows_guess() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8)
+    data = pillow(Image.fromarray(noise), "JPEG", quality=100, subsampling=0)
+    changed, _ = touched_corner(read_picture(data))
+    assert read_picture(encode_picture(changed, "JPEG")).rgb.shape == (200, 200, 3)
+
+
+@pytest.mark.parametrize("subsampling", ["440", "411"])
+@pytest.mark.parametrize("size", [(37, 53), (33, 17), (48, 64)])
+def test_coarse_colour_that_cannot_be_written(size: tuple[int, int], subsampling: str) -> None:
+    data = imagecodecs.jpeg8_encode(scene(*size), level=85, subsampling=subsampling)
+    picture = read_picture(data)
+    changed, far = touched_corner(picture)
+    again = read_picture(encode_picture(changed, "JPEG"))
+    assert np.abs(again.rgb[far].astype(int) - picture.rgb[far]).mean() < 3
+
+
+def test_grey_with_a_sampling_factor() -> None:
+    # Cameras write grey with factors of 2, which mean nothing for a single component.
+    data = bytearray(pillow(Image.fromarray(scene()[..., 0]), "JPEG", quality=85))
+    at = data.index(b"\xff\xc0") + 11
+    assert data[at] == 0x11
+    data[at] = 0x22
+    picture = read_picture(bytes(data))
+    changed, far = touched_corner(picture)
+    again = read_picture(encode_picture(changed, "JPEG"))
+    np.testing.assert_array_equal(again.rgb[far], picture.rgb[far])
+
+
+def test_ycck_becomes_cmyk_of_the_same_quality() -> None:
+    cmyk = np.dstack([scene(), scene()[..., 0] // 4])
+    data = imagecodecs.jpeg8_encode(cmyk, level=90, colorspace="CMYK", outcolorspace="YCCK")
+    assert opened(data).info["adobe_transform"] == 2
+    picture = read_picture(data)
+    assert picture.kind == "cmyk"
+    changed, far = touched_corner(picture)
+    again = read_picture(encode_picture(changed, "JPEG"))
+    assert again.kind == "cmyk"
+    assert np.abs(again.rgb[far].astype(int) - picture.rgb[far]).mean() < 2
