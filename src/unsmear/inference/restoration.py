@@ -186,9 +186,9 @@ def _reporting(network: LMDViT, progress: Progress | None) -> Iterator[None]:
     if progress is None:
         yield
         return
-    stages = network.stages
+    tell, stages = progress, network.stages
     handles = [
-        stage.register_forward_hook(lambda *_, n=number: progress(n / (len(stages) + 1)))
+        stage.register_forward_hook(lambda *_, n=number: tell(n / (len(stages) + 1)))
         for number, stage in enumerate(stages, start=1)
     ]
     try:
@@ -196,4 +196,4 @@ def _reporting(network: LMDViT, progress: Progress | None) -> Iterator[None]:
     finally:
         for handle in handles:
             handle.remove()
-    progress(1.0)
+    tell(1.0)

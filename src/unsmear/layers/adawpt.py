@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -68,6 +68,8 @@ class WindowBlock(nn.Module):
         modulator: learn an offset for every place of a window, added before attention.
         drop_path: probability to leave a residual out while training.
     """
+
+    seams: Tensor
 
     def __init__(
         self,
@@ -217,7 +219,7 @@ class AdaWPT(nn.Module):
     ) -> None:
         super().__init__()
         self.window_size = window_size
-        self.blocks = nn.ModuleList(
+        blocks = [
             WindowBlock(
                 dim,
                 num_heads,
@@ -229,9 +231,10 @@ class AdaWPT(nn.Module):
                 drop_path=drop_path[index] if drop_path else 0.0,
             )
             for index in range(depth)
-        )
-        predictors = min(depth, 2) if pruned else 0
-        self.predictors = nn.ModuleList(ConfidencePredictor(dim) for _ in range(predictors))
+        ]
+        predictors = [ConfidencePredictor(dim) for _ in range(min(depth, 2) if pruned else 0)]
+        self.blocks = cast("list[WindowBlock]", nn.ModuleList(blocks))
+        self.predictors = cast("list[ConfidencePredictor]", nn.ModuleList(predictors))
 
     def shift_of(self, predictor: int) -> int:
         """Shift of the partition on which predictor 0 or 1 decides."""

@@ -26,6 +26,8 @@ class WindowAttention(nn.Module):
         window_size: M.
     """
 
+    bias_index: Tensor
+
     def __init__(self, dim: int, num_heads: int, window_size: int) -> None:
         super().__init__()
         self.num_heads = num_heads

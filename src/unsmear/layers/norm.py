@@ -14,13 +14,13 @@ from torch import Tensor, nn
 class LayerNorm(nn.LayerNorm):
     """``torch.nn.LayerNorm`` whose output has the type of its input."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Normalise the last dimension of ``x``."""
-        with torch.autocast(x.device.type, enabled=False):
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise the last dimension of ``input``."""
+        with torch.autocast(input.device.type, enabled=False):
             weight, bias = self.weight, self.bias
-            if x.device.type != "cpu":  # only the CPU kernel takes float32 weights for 16-bit input
-                weight, bias = weight.to(x.dtype), bias.to(x.dtype)
-            return F.layer_norm(x, self.normalized_shape, weight, bias, self.eps)
+            if input.device.type != "cpu":  # only the CPU takes float32 weights for 16-bit input
+                weight, bias = weight.to(input.dtype), bias.to(input.dtype)
+            return F.layer_norm(input, self.normalized_shape, weight, bias, self.eps)
 
 
 def softmax(logits: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -108,9 +108,9 @@ class LMDViT(nn.Module):
         dims, c = self.config.dims, self.config.embed_dim
         self.input_proj = nn.Conv2d(3, c, 3, padding=1)
         stages = [self._stage(index) for index in range(STAGES)]
-        self.encoder = nn.ModuleList(stages[:4])
+        self.encoder = cast("list[AdaWPT]", nn.ModuleList(stages[:4]))
         self.bottleneck = stages[4]
-        self.decoder = nn.ModuleList(stages[5:])
+        self.decoder = cast("list[AdaWPT]", nn.ModuleList(stages[5:]))
         self.shrink = nn.ModuleList(
             nn.Conv2d(dim, wider, 4, stride=2, padding=1) for dim, wider in pairwise(dims[:5])
         )
@@ -142,7 +142,7 @@ class LMDViT(nn.Module):
     @property
     def stages(self) -> list[AdaWPT]:
         """Stages 1 to 9."""
-        return [*self.encoder, self.bottleneck, *self.decoder]  # pyright: ignore[reportReturnType]
+        return [*self.encoder, self.bottleneck, *self.decoder]
 
     @staticmethod
     def scale_of(stage: int) -> int:

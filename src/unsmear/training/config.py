@@ -79,6 +79,7 @@ class TrainConfig:
     Attributes:
         model: name of a configuration in ``unsmear.models``.
         overrides: its fields to change.
+        init: checkpoint to start from instead of fresh weights, such as a bundled model to fine-tune.
         output: folder for checkpoints, logs and the final weights.
         seed: of weights, patches and samples.
         steps: optimiser steps of the run; or
@@ -89,7 +90,8 @@ class TrainConfig:
         warmup_steps: linear rise from 0.
         weight_decay: of AdamW, on weight matrices only.
         clip: largest norm of the gradient.
-        ema: decay of the averaged weights that are validated and kept.
+        ema: decay of the averaged weights that are validated and kept; it rises to this value from
+            a mean over all steps, so that short runs do not drag their first weights along.
         precision: Lightning's precision, "bf16-mixed" or "32-true".
         device: Lightning's accelerator: "auto", "cpu", "gpu".
         devices: how many of them; on the CPU, processes that share the cores (one thread each
@@ -101,6 +103,7 @@ class TrainConfig:
 
     model: str = "lmdvit-tiny"
     overrides: dict[str, Any] = field(default_factory=dict)
+    init: str | None = None
     output: str = "runs/lmdvit-tiny"
     seed: int = 0
     steps: int | None = None

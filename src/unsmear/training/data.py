@@ -36,13 +36,14 @@ class SynthesizedBlur(L.LightningDataModule):
         self.held_out = validation_samples(
             data.folder, split, data.validation_samples, data.validation_size
         )
-        self.phase: Phase = config.phases[0]
+        self.phase = config.phases[0]
 
     def train_dataloader(self) -> DataLoader[BlurTriple]:
         """Patches for one epoch; asked for anew before each."""
         module, epoch = self.trainer.lightning_module, self.trainer.current_epoch  # pyright: ignore
-        self.phase = module.phase
-        patches = PatchDataset(self.pool, self.phase.patch_size, self.config.seed)
+        phase: Phase = module.phase  # pyright: ignore[reportAssignmentType]
+        self.phase = phase
+        patches = PatchDataset(self.pool, phase.patch_size, self.config.seed)
         patches.set_epoch(epoch)
         order = torch.Generator().manual_seed(self.config.seed * 1_000_003 + epoch)
         chosen = torch.randperm(len(patches), generator=order)[: self.config.data.epoch_size]
@@ -50,7 +51,7 @@ class SynthesizedBlur(L.LightningDataModule):
         own = chosen[self.trainer.global_rank :: ranks]  # pyright: ignore[reportOptionalMemberAccess]
         return DataLoader(
             patches,
-            batch_size=max(1, self.phase.batch_size // ranks),
+            batch_size=max(1, phase.batch_size // ranks),
             sampler=own.tolist(),
             num_workers=self.config.data.workers,
             drop_last=True,

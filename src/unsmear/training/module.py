@@ -18,6 +18,7 @@ from unsmear.training.config import Phase, TrainConfig
 from unsmear.training.losses import pruning_term, reconstruction_terms
 
 LARGEST_DILATION = 24  # px the mask may grow: a predictor, too, keeps more than the blur
+PICTURES = 4  # drawn at each validation
 
 
 class Deblurring(L.LightningModule):
@@ -60,7 +61,7 @@ class Deblurring(L.LightningModule):
         """Start the clock."""
         self._started = time.monotonic()
 
-    def on_train_batch_start(self, batch: BlurTriple, index: int) -> None:
+    def on_train_batch_start(self, batch: BlurTriple, batch_idx: int) -> None:
         """Look at the clock."""
         self.progress = self._measure_progress()
 
@@ -80,7 +81,7 @@ class Deblurring(L.LightningModule):
 
     # --- steps ---
 
-    def training_step(self, batch: BlurTriple, index: int) -> Tensor:
+    def training_step(self, batch: BlurTriple, batch_idx: int) -> Tensor:
         """One step: all losses on one batch."""
         blurred, sharp, mask = batch
         out: Restored = self.network(blurred, decisions=self._steering(mask))
@@ -102,7 +103,7 @@ class Deblurring(L.LightningModule):
         grown = F.max_pool2d(mask, (2 * reach + 1, 1), stride=1, padding=(reach, 0))
         return F.max_pool2d(grown, (1, 2 * reach + 1), stride=1, padding=(0, reach))
 
-    def validation_step(self, batch: BlurTriple, index: int) -> None:
+    def validation_step(self, batch: BlurTriple, batch_idx: int) -> None:
         """Judge the averaged weights on held-out samples, pruning on."""
         blurred, sharp, mask = batch
         out: Restored = self.network(blurred)
@@ -117,8 +118,8 @@ class Deblurring(L.LightningModule):
                 value = getattr(share, name)
                 if not math.isnan(value):
                     self.log(f"val/{name}", value, batch_size=1)
-        if index < 4 and self.logger is not None:
-            self._draw(index, batch, out)
+        if batch_idx < PICTURES and self.logger is not None:
+            self._draw(batch_idx, batch, out)
 
     def final_kept(self, out: Restored, mask: Tensor) -> Tensor:
         """Pixels of the windows that the last predictor kept: bool [B, 1, H, W]."""
@@ -137,7 +138,7 @@ class Deblurring(L.LightningModule):
 
     # --- optimiser ---
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> Any:
         """AdamW with a linear rise and a cosine fall over the run."""
         config = self.config
         matrices = [p for p in self.network.parameters() if p.ndim > 1]

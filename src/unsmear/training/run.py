@@ -5,20 +5,23 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import (
     Callback,
-    EMAWeightAveraging,
     LearningRateMonitor,
     ModelCheckpoint,
     RichProgressBar,
+    WeightAveraging,
 )
 from lightning.pytorch.loggers import TensorBoardLogger
+from torch import Tensor
 
-from unsmear.models import create_model, save_model
+from unsmear.models import create_model, load_model, save_model
 from unsmear.runtime import tune_process
 from unsmear.training.config import TrainConfig
 from unsmear.training.data import SynthesizedBlur
@@ -29,10 +32,15 @@ class StopAtEnd(Callback):
     """Ends the run when its steps or minutes are over, after a last validation."""
 
     def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, *args: object
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
     ) -> None:
         """Look at the clock."""
-        if pl_module.progress >= 1:  # pyright: ignore
+        if isinstance(pl_module, Deblurring) and pl_module.progress >= 1:
             trainer.should_stop = True
 
 
@@ -51,7 +59,11 @@ def train(config: TrainConfig, *, resume: bool = True) -> Path:
     torch.set_float32_matmul_precision("high")
     output = Path(config.output)
     output.mkdir(parents=True, exist_ok=True)
-    module = Deblurring(create_model(config.model, **config.overrides).train(), config)
+    if config.init is None:
+        network = create_model(config.model, **config.overrides)
+    else:
+        network = load_model(config.init, **config.overrides)
+    module = Deblurring(network.train(), config)
     checkpoints = ModelCheckpoint(
         output,
         filename="best",
@@ -78,7 +90,7 @@ def train(config: TrainConfig, *, resume: bool = True) -> Path:
         default_root_dir=output,
         logger=TensorBoardLogger(output, name="logs", version=""),
         callbacks=[
-            EMAWeightAveraging(decay=config.ema),
+            WeightAveraging(use_buffers=False, avg_fn=partial(_average, config.ema)),
             checkpoints,
             LearningRateMonitor("step"),
             RichProgressBar(),
@@ -91,6 +103,12 @@ def train(config: TrainConfig, *, resume: bool = True) -> Path:
     )
     trainer.save_checkpoint(last)
     return export(module, config, output / f"{config.model}.safetensors")
+
+
+def _average(decay: float, averaged: Tensor, current: Tensor, steps: Tensor) -> Tensor:
+    """One step of an exponential mean whose memory grows with the run up to ``decay``."""
+    share = 1 - min(decay, (1 + int(steps)) / (10 + int(steps)))
+    return torch.lerp(averaged, current.to(averaged.dtype), share)
 
 
 def export(module: Deblurring, config: TrainConfig, path: Path) -> Path:
