@@ -1,16 +1,19 @@
 """What many tests share."""
 
 import json
+import os
 from pathlib import Path
 
-import pytest
-import torch
-from safetensors.torch import load_file
+# Before torch is imported: threads that spin while they wait take the cores of other programs.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from unsmear.models import LMDViT, create_model, load_model
+import pytest  # noqa: E402
+import torch  # noqa: E402
+from safetensors.torch import load_file  # noqa: E402
+
+from unsmear.models import LMDViT, create_model, load_model  # noqa: E402
 
 DATA = Path(__file__).parent / "data"
-torch.set_num_threads(2)
 
 
 @pytest.fixture(scope="session")

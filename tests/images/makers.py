@@ -253,9 +253,8 @@ CASES = [
     Case("webp-lossless", "WEBP", _animated_free("RGB", lossless=True), "rgb"),
     Case("webp-lossless-alpha", "WEBP", _animated_free("RGBA", lossless=True, exact=True), "rgb",
          has_alpha=True),
-    Case("webp-lossy", "WEBP", _animated_free("RGB", quality=90), "rgb", lossless=False),
-    Case("webp-lossy-alpha", "WEBP", _animated_free("RGBA", quality=90), "rgb", has_alpha=True,
-         lossless=False),
+    Case("webp-lossy", "WEBP", _animated_free("RGB", quality=90), "rgb"),
+    Case("webp-lossy-alpha", "WEBP", _animated_free("RGBA", quality=90), "rgb", has_alpha=True),
     *[Case(f"bmp-{m}", "BMP", lambda m=m: pillow(_image(m), "BMP"), k, d)
       for m, k, d in (("1", "grey", 1), ("L", "grey", 8), ("P", "palette", 8), ("RGB", "rgb", 8))],
 ]  # fmt: skip

@@ -14,13 +14,16 @@ AIM_SHARE = 0.05
 AIMED_PATCHES = 0.5
 
 
-def crop_patch(triple: BlurTriple, size: int, rng: np.random.Generator) -> BlurTriple:
-    """Cut a square patch: half of them about a blurred pixel, half anywhere.
+def crop_patch(
+    triple: BlurTriple, size: int, rng: np.random.Generator, aimed_share: float = AIMED_PATCHES
+) -> BlurTriple:
+    """Cut a square patch: a share of them about a blurred pixel, the others anywhere.
 
     Args:
         triple: pictures [C, H, W] of any number type.
         size: side of the patch in pixels, at most H and W.
         rng: source of randomness.
+        aimed_share: share of the patches that aim at blur; half in the paper.
 
     Returns:
         Views [C, size, size] of the three pictures. A patch aims at blur only where at least 5 %
@@ -35,7 +38,7 @@ def crop_patch(triple: BlurTriple, size: int, rng: np.random.Generator) -> BlurT
             f"{size} px patch of a {width}x{height} px sample: ask for smaller patches"
         )
     # Drawn in any case, so that the anywhere-patch does not depend on the share of blur.
-    aimed = rng.random() < AIMED_PATCHES
+    aimed = rng.random() < aimed_share
     top, left = int(rng.integers(height - size + 1)), int(rng.integers(width - size + 1))
     if aimed:
         blurred = np.flatnonzero(triple.blur_mask.numpy() > 0.5)

@@ -1,10 +1,9 @@
-"""WebP: still pictures, lossy and lossless."""
+"""WebP: still pictures, read lossy or lossless, written lossless."""
 
 from __future__ import annotations
 
 import io
 import struct
-from dataclasses import dataclass
 
 import numpy as np
 from PIL import WebPImagePlugin
@@ -16,15 +15,6 @@ from unsmear.images.picture import Picture, pil_image
 from unsmear.images.samples import Samples, convert
 
 _MAX_SIDE = 16383
-# A lossy WebP does not say its quality. This one keeps the second encoding below what can be seen.
-_LOSSY_QUALITY = 95
-
-
-@dataclass(frozen=True)
-class WebpSettings:
-    """How a WebP was made."""
-
-    lossless: bool
 
 
 def decode(data: bytes, max_pixels: int, tell: Tell) -> Picture:
@@ -58,13 +48,15 @@ def decode(data: bytes, max_pixels: int, tell: Tell) -> Picture:
         Samples("rgb", values, alpha=alpha).oriented(metadata.orientation),
         format="WEBP",
         metadata=metadata.upright(),
-        settings=WebpSettings(lossless=b"VP8 " not in chunks and b"ANMF" not in chunks),
         original_bytes=data,
     )
 
 
 def encode(picture: Picture) -> bytes:
-    """Write a picture as WebP; lossless unless it comes from a lossy WebP.
+    """Write a picture as lossless WebP.
+
+    A lossy file does not say its quality, and a second lossy encoding would change every pixel:
+    the file grows, the still parts stay as they were.
 
     Raises:
         OutputError: It has more pixels on a side than WebP can say.
@@ -75,15 +67,13 @@ def encode(picture: Picture) -> bytes:
             f"the picture is {samples.size[0]} x {samples.size[1]}, WebP ends at {_MAX_SIDE} pixels"
             " a side: choose PNG or TIFF"
         )
-    settings = picture.settings
-    lossless = not isinstance(settings, WebpSettings) or settings.lossless
     metadata = picture.metadata
     out = io.BytesIO()
     pil_image(samples).save(
         out,
         "WEBP",
-        lossless=lossless,
-        quality=75 if lossless else _LOSSY_QUALITY,
+        lossless=True,
+        quality=75,  # of a lossless file: how hard it is pressed
         method=4,
         exact=True,  # colours under full transparency are pixels too
         icc_profile=metadata.icc_for("rgb") or b"",

@@ -25,6 +25,7 @@ class Phase:
         until: share of the run at which the phase ends, in (0, 1].
         patch_size: side of the training patches in pixels.
         batch_size: patches a step.
+        aimed_share: share of the patches that are centred on blur; half in the paper.
         decisions: "sampled": the paper's training, Gumbel-Softmax over the predictors' scores
             with every window computed. "mask": keep the windows that the blur mask touches and
             compute only those, while the predictors learn from the pruning loss alone; about
@@ -34,6 +35,7 @@ class Phase:
     until: float = 1.0
     patch_size: int = 256
     batch_size: int = 12
+    aimed_share: float = 0.5
     decisions: DecisionMode = "sampled"
 
     def __post_init__(self) -> None:
@@ -79,7 +81,7 @@ class TrainConfig:
     Attributes:
         model: name of a configuration in ``unsmear.models``.
         overrides: its fields to change.
-        init: checkpoint to start from instead of fresh weights, such as a bundled model to fine-tune.
+        init: checkpoint to start from instead of fresh weights, such as one to fine-tune.
         output: folder for checkpoints, logs and the final weights.
         seed: of weights, patches and samples.
         steps: optimiser steps of the run; or

@@ -26,6 +26,9 @@ class LossConfig:
         inside: of a second L1 term taken inside the blur mask only; local blur covers little of a
             picture, so the first term hardly sees it.
         pruning: lambda_0 of the paper.
+        pruning_reach: share of the pruning loss's gradient that goes on from the predictors into
+            the features; 1 is the paper's. Early in training that gradient is some fifty times
+            the reconstruction's and would leave the features little else to learn from.
         weighted: weight L1 and SSIM by the blur mask (images with an empty mask count whole).
         shift_invariant: compare with the best of nine one-pixel shifts of the sharp picture, for
             pairs whose cameras are not aligned to the pixel.
@@ -36,6 +39,7 @@ class LossConfig:
     fft: float = 0.1
     inside: float = 0.0
     pruning: float = 0.01
+    pruning_reach: float = 1.0
     weighted: bool = False
     shift_invariant: bool = False
 

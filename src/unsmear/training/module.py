@@ -9,7 +9,7 @@ from typing import Any
 import lightning as L
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from unsmear.data import BlurTriple
 from unsmear.metrics import kept_pixels, psnr, weighted_psnr, window_agreement
@@ -19,6 +19,11 @@ from unsmear.training.losses import pruning_term, reconstruction_terms
 
 LARGEST_DILATION = 24  # px the mask may grow: a predictor, too, keeps more than the blur
 PICTURES = 4  # drawn at each validation
+
+
+def masked_error(picture: Tensor, sharp: Tensor, mask: Tensor) -> Tensor:
+    """Mean squared error inside the masks of a batch: scalar."""
+    return ((picture.float() - sharp).square() * mask).sum() / (3 * mask.sum())
 
 
 class Deblurring(L.LightningModule):
@@ -33,10 +38,22 @@ class Deblurring(L.LightningModule):
         super().__init__()
         self.network = network
         self.config = config
+        self._limit_reach(config.loss.pruning_reach)
         self._scales = [network.scale_of(stage) for stage, _ in network.predictor_places]
         self.progress = 0.0  # share of the run that is over, in [0, 1]
         self._seconds_before = 0.0  # of earlier sessions of a resumed run
         self._started = time.monotonic()
+
+    def _limit_reach(self, share: float) -> None:
+        """Let only a share of the predictors' gradient through to the features."""
+
+        def before(_: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+            x, *others = args
+            return torch.lerp(x.detach(), x, share), *others
+
+        for stage in self.network.stages if share < 1 else ():
+            for predictor in stage.predictors:
+                predictor.register_forward_pre_hook(before)
 
     # --- how far the run is ---
 
@@ -90,6 +107,9 @@ class Deblurring(L.LightningModule):
             terms["pruning"] = pruning_term(out.scores, mask, self._scales)
         loss = sum(getattr(self.config.loss, name) * term for name, term in terms.items())
         self.log_dict({f"loss/{name}": term.detach() for name, term in terms.items()})
+        if mask.any():
+            before, after = (masked_error(x.detach(), sharp, mask) for x in (blurred, out.restored))
+            self.log("gain", 10 * torch.log10(before / after), prog_bar=True)
         self.log("loss/total", loss, prog_bar=True)
         self.log("rate", self.optimizers().param_groups[0]["lr"])  # pyright: ignore
         self.log("seconds", self.seconds)
@@ -147,7 +167,8 @@ class Deblurring(L.LightningModule):
             {"params": matrices, "weight_decay": config.weight_decay},
             {"params": others, "weight_decay": 0.0},
         ]
-        optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.999))
+        # Gradients of single weights deep inside are near Adam's usual epsilon of 1e-8.
+        optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.999), eps=1e-10)
         floor = config.final_rate / config.learning_rate
 
         def rate(step: int) -> float:

@@ -1,0 +1,47 @@
+# make demo   deblur a picture and say where it is
+# make test   run the tests
+# make lint   style, types, and which room imports which
+# All work in .venv, which is made on first use and again when the requirements change.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+REQUIREMENTS := pyproject.toml constraints.txt
+DEMO := build/demo
+
+.PHONY: all demo test lint format clean
+.NOTPARALLEL:
+
+all: lint test demo
+
+demo: $(VENV)/.demo-installed
+	$(BIN)/unsmear demo -o $(DEMO)
+	@echo "Before, blur map and after in one picture: $(CURDIR)/$(DEMO)/demo.png"
+
+test: $(VENV)/.dev-installed
+	$(BIN)/pytest $(ARGS)
+
+lint: $(VENV)/.dev-installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+format: $(VENV)/.dev-installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) build .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo-installed: $(REQUIREMENTS) | $(BIN)/python
+	$(INSTALL) -e . scikit-image
+	@touch $@
+
+$(VENV)/.dev-installed: $(REQUIREMENTS) | $(BIN)/python
+	$(INSTALL) -e '.[dev]'
+	@touch $@ $(VENV)/.demo-installed

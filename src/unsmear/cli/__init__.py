@@ -1,0 +1,1 @@
+"""The command; nothing else imports this room."""

@@ -1,0 +1,171 @@
+"""``unsmear PHOTO...``: options checked, then handed to the worker."""
+
+from __future__ import annotations
+
+import re
+import sys
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from unsmear.cli import options
+from unsmear.cli.page import COMMANDS, page
+from unsmear.errors import InputError, OutputError
+
+if TYPE_CHECKING:
+    from unsmear.cli.plan import Job
+
+PAGE = page(
+    "PHOTO... [-o OUT] [OPTIONS]",
+    {
+        "Examples": {
+            "unsmear photo.jpg": "writes photo.unsmeared.jpg beside it",
+            "unsmear photo.jpg -o better.png": "any of the formats, by the ending",
+            "unsmear -r holiday -o restored": "a folder with all below it, the tree kept",
+            "unsmear photo.jpg --box 400,250,300,200": "only there, whatever the network finds",
+            "unsmear photo.jpg --blur-map map.png": "see what was found",
+            "unsmear - < in.jpg > out.jpg": "from stdin to stdout",
+        },
+        "Other commands (unsmear COMMAND --help)": {
+            name: what for name, what in COMMANDS.items() if name != "deblur"
+        },
+        "Exit codes": {
+            "0": "everything done; also when nothing was blurred, or all was done before",
+            "1": "some of several photos failed, the others are done",
+            "2": "the photo or the options cannot be used; nothing was written",
+            "130": "stopped with Ctrl-C; what was finished stays",
+        },
+    },
+)
+
+
+def command(
+    photos: options.Photos,
+    output: options.Output = None,
+    blur_map: options.BlurMap = None,
+    json: options.Json = None,
+    mask: options.Mask = None,
+    box: options.Boxes = None,
+    threshold: options.Threshold = None,
+    strength: options.Strength = 1.0,
+    dense: options.Dense = False,
+    whole: options.Whole = False,
+    recursive: options.Recursive = False,
+    overwrite: options.Overwrite = False,
+    in_place: options.InPlace = False,
+    max_pixels: options.MaxPixels = 200_000_000,
+    model: options.Model = options.DEFAULT_MODEL,
+    device: options.Device = "auto",
+    dtype: options.Dtype = options.NumberType.auto,
+    tile: options.Tile = None,
+    quiet: options.Quiet = False,
+    version: options.Version = False,
+) -> int:
+    """Remove motion blur from photos, only where things moved.
+
+    A network finds the parts that moved during the exposure and restores these; every other pixel
+    comes back exactly as it was. The result has the photo's format, size, depth, colour profile
+    and EXIF, and lies beside it as PHOTO.unsmeared.EXT unless -o says otherwise. In folders,
+    photos whose result is there are skipped.
+    """
+    _check_together(photos, output, json, in_place=in_place)
+    _check_numbers(threshold, strength, max_pixels, tile)
+    _check_reach(threshold, dense=dense, marked=mask is not None or bool(box))
+    _check_model(model)
+    _check_device(device)
+    boxes = tuple(_parse_box(text) for text in box or ())
+
+    from unsmear.cli.plan import Places, make_plan
+    from unsmear.cli.work import Wishes, Worker, check_json
+
+    places = Places(output, blur_map, recursive, overwrite, in_place)
+    plan = make_plan(photos, places)
+    if json is not None and json != "-":
+        _check_apart(Path(json), plan.jobs)
+        check_json(Path(json), overwrite=overwrite)
+    wishes = Wishes(
+        model=model,
+        device=device,
+        dtype=dtype.value,
+        tile=tile,
+        mask=mask,
+        boxes=boxes,
+        threshold=0.5 if threshold is None else threshold,
+        strength=strength,
+        dense=dense,
+        whole=whole,
+        max_pixels=max_pixels,
+        json=json,
+        quiet=quiet,
+    )
+    return Worker(wishes, places).run(plan)
+
+
+def _check_together(
+    photos: list[str], output: str | None, json: str | None, *, in_place: bool
+) -> None:
+    """Refuse options that contradict each other."""
+    to_stdout = output == "-" or (photos == ["-"] and output is None)
+    if in_place and output is not None:
+        raise InputError("--in-place replaces the photo and -o writes elsewhere: choose one.")
+    if in_place and "-" in photos:
+        raise InputError("--in-place replaces a file, '-' is none: leave --in-place out.")
+    if to_stdout and json == "-":
+        raise InputError("stdout carries the picture: give --json the name of a file.")
+    if to_stdout and sys.stdout.isatty():
+        raise InputError("stdout is this terminal: send it to a file with '>', or use -o.")
+    if photos == ["-"] and sys.stdin.isatty():
+        raise InputError("stdin is this terminal: send a photo in with '<' or a pipe.")
+
+
+def _check_numbers(
+    threshold: float | None, strength: float, max_pixels: int, tile: int | None
+) -> None:
+    for name, share in (("threshold", threshold), ("strength", strength)):
+        if share is not None and not 0 <= share <= 1:
+            raise InputError(f"--{name} lies between 0 and 1, got {share:g}.")
+    for name, number in (("max-pixels", max_pixels), ("tile", tile)):
+        if number is not None and number < 1:
+            raise InputError(f"--{name} is a number of pixels from 1, got {number}.")
+
+
+def _check_reach(threshold: float | None, *, dense: bool, marked: bool) -> None:
+    if threshold is not None and dense:
+        raise InputError("--dense computes every window and --threshold chooses some: choose one.")
+    if threshold is not None and marked:
+        warnings.warn(
+            "--threshold has no effect with --mask or --box: what they mark is deblurred, "
+            "whatever the network finds",
+            stacklevel=2,
+        )
+
+
+def _check_model(model: str) -> None:
+    if model not in options.MODEL_NAMES and not Path(model).is_file():
+        known = ", ".join(options.MODEL_NAMES)
+        raise InputError(
+            f"There is no model or checkpoint {model!r}: the named ones are {known}; "
+            "'unsmear models' tells more."
+        )
+
+
+def _check_device(device: str) -> None:
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
+        raise InputError(f"There is no device {device!r}: choose auto, cpu, cuda, cuda:1 or mps.")
+
+
+def _check_apart(figures: Path, jobs: list[Job]) -> None:
+    """Refuse to write figures over a picture."""
+    for job in jobs:
+        if figures in (job.source, job.destination, job.blur_map):
+            raise OutputError(f"{figures} is a picture of this run: give --json another name.")
+
+
+def _parse_box(text: str) -> tuple[int, int, int, int]:
+    match = re.fullmatch(r"\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*", text)
+    if match is None or int(match[3]) < 1 or int(match[4]) < 1:
+        raise InputError(
+            f"--box wants X,Y,W,H in whole pixels, W and H from 1, such as 40,20,300,200; "
+            f"got {text!r}."
+        )
+    return int(match[1]), int(match[2]), int(match[3]), int(match[4])

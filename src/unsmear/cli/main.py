@@ -1,0 +1,92 @@
+"""The command's door: which command is meant, and how every run ends."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import inspect
+import os
+import sys
+from collections.abc import Sequence
+
+import typer
+from typer.core import TyperCommand
+from typer.main import get_command
+
+from unsmear.cli.console import complain, warnings_as_lines
+from unsmear.cli.page import COMMANDS
+from unsmear.errors import UnsmearError
+
+BAD_INPUT = 2
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run ``unsmear`` and give its exit code.
+
+    Args:
+        arguments: the words after the program's name; None takes the process's own.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words:
+        with contextlib.redirect_stdout(sys.stderr):
+            _run("deblur", ["--help"])
+        return BAD_INPUT
+    # Read when torch loads, for which it is early enough here. Threads that spin while they wait
+    # for each other take the cores that they wait for: beside a busy program, 25 times as long.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # A file that is called like a command is reached as ./models.
+    name = words.pop(0) if words[0] in COMMANDS else "deblur"
+    with warnings_as_lines():
+        return _run(name, words)
+
+
+def _run(name: str, words: list[str]) -> int:
+    """Run one command; whatever a user can cause ends as one sentence and a code."""
+    program = "unsmear" if name == "deblur" else f"unsmear {name}"
+    try:
+        code = _load(name).main(args=words, prog_name=program, standalone_mode=False)
+    except UnsmearError as error:
+        complain(error)
+        return BAD_INPUT
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
+    except BrokenPipeError:
+        _silence_stdout()
+        return 1
+    except OSError as error:
+        complain(f"{error.filename}: {error.strerror}" if error.filename else error)
+        return BAD_INPUT
+    except Exception as error:
+        complain(f"{_usage_sentence(error)} See '{program} --help'.")
+        return BAD_INPUT
+    if code == INTERRUPTED:
+        complain("stopped")
+    return code if isinstance(code, int) else 0
+
+
+def _load(name: str) -> TyperCommand:
+    module = importlib.import_module(f"unsmear.cli.{name}")
+    app = typer.Typer(add_completion=False, rich_markup_mode="rich")
+    paragraphs = inspect.cleandoc(module.command.__doc__).split("\n\n")
+    # Lines are joined, so that a terminal of any width wraps them anew.
+    text = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+    app.command(cls=module.PAGE, help=text.replace("[", r"\["))(module.command)
+    command = get_command(app)
+    assert isinstance(command, TyperCommand), "an app of one command is that command"
+    return command
+
+
+def _usage_sentence(error: Exception) -> str:
+    """What is wrong with the options; raises the error again when it is none of that kind."""
+    # Depending on its version typer raises click's classes or its own: all say it this way.
+    if not hasattr(error, "format_message"):
+        raise error
+    sentence = " ".join(str(error.format_message()).split())  # pyright: ignore
+    return sentence if sentence.endswith((".", "?", "!")) else f"{sentence}."
+
+
+def _silence_stdout() -> None:
+    """Let Python end without a second complaint when the reader of stdout has gone."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

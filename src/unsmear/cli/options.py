@@ -1,0 +1,210 @@
+"""Options of the command, each declared once."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from unsmear.cli.console import package_version, say
+
+MODEL_NAMES = ("lmdvit", "lmdvit-small", "lmdvit-tiny")
+DEFAULT_MODEL = "lmdvit-tiny"
+
+WHERE = "Where and how strongly"
+RESULTS = "Results"
+FILES = "Files and folders"
+COMPUTING = "Computing"
+
+
+class NumberType(str, Enum):
+    """Number types of a network."""
+
+    auto = "auto"
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+    float16 = "float16"
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        say(package_version())
+        raise typer.Exit
+
+
+Photos = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="PHOTO...",
+        help="Pictures or folders of them: JPEG, PNG, TIFF, WebP, BMP. '-' reads stdin.",
+        show_default=False,
+    ),
+]
+Output = Annotated[
+    str | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="OUT",
+        help="Result file, its ending decides the format; a folder for several photos; "
+        "'-' is stdout. [dim]Default: PHOTO.unsmeared.EXT beside the photo.[/]",
+        rich_help_panel=RESULTS,
+        show_default=False,
+    ),
+]
+BlurMap = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Write where the network found motion blur, as a grey picture (white: surely); "
+        "a folder for several photos.",
+        rich_help_panel=RESULTS,
+        show_default=False,
+    ),
+]
+Json = Annotated[
+    str | None,
+    typer.Option(
+        "--json",
+        metavar="FILE",
+        help="Write the figures: fractions, kept windows, multiply-adds, seconds. "
+        "'-' is stdout; several photos give a list.",
+        rich_help_panel=RESULTS,
+        show_default=False,
+    ),
+]
+Model = Annotated[
+    str,
+    typer.Option(
+        metavar="MODEL",
+        help="A name that 'unsmear models' lists, or a checkpoint file.",
+        rich_help_panel=COMPUTING,
+    ),
+]
+Mask = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="A picture of the photo's size: deblur where it is white, and only there.",
+        rich_help_panel=WHERE,
+        show_default=False,
+    ),
+]
+Boxes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--box",
+        metavar="X,Y,W,H",
+        help="Deblur only in this rectangle of pixels. Repeat for more; joins --mask.",
+        rich_help_panel=WHERE,
+        show_default=False,
+    ),
+]
+Threshold = Annotated[
+    float | None,
+    typer.Option(
+        metavar="0..1",
+        help="How sure the network must be of blur; lower touches more. [dim]Default: 0.5.[/]",
+        rich_help_panel=WHERE,
+        show_default=False,
+    ),
+]
+Strength = Annotated[
+    float,
+    typer.Option(
+        metavar="0..1",
+        help="Blend between the photo (0) and its deblurred form (1).",
+        rich_help_panel=WHERE,
+    ),
+]
+Dense = Annotated[
+    bool,
+    typer.Option(
+        "--dense",
+        help="Prune nothing: compute every window, and let every pixel change.",
+        rich_help_panel=WHERE,
+    ),
+]
+Whole = Annotated[
+    bool,
+    typer.Option(
+        "--whole",
+        help="Give the network's raw output, still parts included.",
+        rich_help_panel=WHERE,
+    ),
+]
+Recursive = Annotated[
+    bool,
+    typer.Option(
+        "--recursive",
+        "-r",
+        help="Take folders with all that is below them.",
+        rich_help_panel=FILES,
+    ),
+]
+Overwrite = Annotated[
+    bool,
+    typer.Option(
+        "--overwrite",
+        help="Replace results that are already there; in folders, do all again.",
+        rich_help_panel=FILES,
+    ),
+]
+InPlace = Annotated[
+    bool,
+    typer.Option(
+        "--in-place",
+        help="Replace the photos themselves.",
+        rich_help_panel=FILES,
+    ),
+]
+MaxPixels = Annotated[
+    int,
+    typer.Option(
+        metavar="N",
+        help="Refuse larger pictures before they are decoded.",
+        rich_help_panel=FILES,
+    ),
+]
+Device = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="auto, cpu, cuda (or cuda:1), mps.",
+        rich_help_panel=COMPUTING,
+    ),
+]
+Dtype = Annotated[
+    NumberType,
+    typer.Option(
+        metavar="TYPE",
+        help="auto, float32, bfloat16, float16.",
+        rich_help_panel=COMPUTING,
+    ),
+]
+Tile = Annotated[
+    int | None,
+    typer.Option(
+        metavar="SIDE",
+        help="Work in overlapping tiles of so many pixels a side. "
+        "[dim]Default: whole, or tiles where memory is short.[/]",
+        rich_help_panel=COMPUTING,
+        show_default=False,
+    ),
+]
+Quiet = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", help="Print nothing but problems."),
+]
+Version = Annotated[
+    bool,
+    typer.Option(
+        "--version",
+        help="Show the version and exit.",
+        callback=_show_version,
+        is_eager=True,
+    ),
+]
+JsonSwitch = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]

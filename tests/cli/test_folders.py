@@ -1,0 +1,187 @@
+"""Several photos and folders."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from .makers import Run, make_photo, names
+
+
+@pytest.fixture
+def album(photo: Path) -> Path:
+    """A folder with two photos, a text, a hidden file, a lone result, and a third photo deeper."""
+    photo.unlink()
+    folder = Path("album")
+    make_photo(folder / "a.png")
+    make_photo(folder / "b.JPG", seed=1)
+    make_photo(folder / "old.unsmeared.png")
+    make_photo(folder / "deep" / "er" / "c.png", seed=2)
+    make_photo(folder / ".hidden.png")
+    (folder / "notes.txt").write_text("not a picture")
+    return folder
+
+
+def test_a_folder_and_then_nothing_the_second_time(album: Path, run: Run) -> None:
+    before = names()
+    ended = run(album, "--threshold", "0")
+    assert ended.code == 0, ended.err
+    assert set(names()) - set(before) == {"album/a.unsmeared.png", "album/b.unsmeared.JPG"}
+    assert ended.out.splitlines()[-1] == "2 done"
+    stamps = {name: Path(name).stat().st_mtime_ns for name in names()}
+    again = run(album)
+    assert again.code == 0
+    assert again.out.startswith("0 done, 2 done before")
+    assert {name: Path(name).stat().st_mtime_ns for name in names()} == stamps
+
+
+def test_a_wrong_ending_is_done_once_too(album: Path, run: Run) -> None:
+    (album / "b.JPG").rename(album / "b.png")
+    assert run(album, "--threshold", "1").out.endswith("2 done (2 of them unchanged)\n")
+    assert "album/b.unsmeared.jpg" in names()
+    before = names()
+    again = run(album)
+    assert again.code == 0
+    assert again.out.startswith("0 done, 2 done before")
+    assert names() == before
+
+
+def test_recursive_keeps_the_tree(album: Path, run: Run) -> None:
+    assert run("-r", album, "-o", "restored").code == 0
+    assert names(Path("restored")) == ["a.png", "b.JPG", "deep/er/c.png"]
+
+
+def test_an_output_folder_inside_is_not_an_input(album: Path, run: Run) -> None:
+    words = ("-r", album, "-o", album / "restored", "--blur-map", album / "maps")
+    assert run(*words).code == 0
+    assert names(album / "restored") == ["a.png", "b.JPG", "deep/er/c.png"]
+    assert names(album / "maps") == [
+        "a.unsmeared.blur-map.png",
+        "b.unsmeared.blur-map.png",
+        "deep/er/c.unsmeared.blur-map.png",
+    ]
+    before = names()
+    assert run(*words).out.startswith("0 done, 3 done before")
+    assert run("-r", album, "-o", album / "restored").out.startswith("0 done, 3 done before")
+    assert names() == before
+
+
+def test_folder_as_its_own_output(album: Path, run: Run) -> None:
+    assert run(album, "-o", album).code == 0
+    assert "album/a.unsmeared.png" in names()
+
+
+def test_overwrite_does_all_again(album: Path, run: Run) -> None:
+    run(album)
+    assert run(album, "--overwrite", "--threshold", "0").out.endswith("2 done\n")
+
+
+def test_one_bad_photo_does_not_stop_the_others(album: Path, run: Run) -> None:
+    (album / "aa.png").write_text("not a picture")
+    ended = run(album, "missing.png", "--json", "figures.json", "--threshold", "0")
+    assert ended.code == 1
+    assert len(ended.err.splitlines()) == 2
+    assert "aa.png" in ended.err
+    assert "missing.png" in ended.err
+    assert ended.out.splitlines()[-1] == "2 done, 2 failed"
+    figures = json.loads(Path("figures.json").read_text())
+    assert [one["input"] for one in figures] == ["album/a.png", "album/b.JPG"]
+
+
+def test_memory_that_runs_out_is_a_sentence_about_that_photo(
+    album: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from unsmear.inference import Deblurrer
+
+    deblur, calls = Deblurrer.deblur, []
+
+    def fail_once(*words: object, **named: object) -> object:
+        calls.append(words)
+        if len(calls) == 1:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to")
+        return deblur(*words, **named)  # pyright: ignore
+
+    monkeypatch.setattr(Deblurrer, "deblur", fail_once)
+    ended = run(album, "--threshold", "0")
+    assert ended.code == 1
+    assert "album/a.png does not fit into memory" in ended.err
+    assert ended.out.splitlines()[-1] == "1 done, 1 failed"
+
+
+def test_an_output_folder_that_cannot_be_made(album: Path, run: Run) -> None:
+    Path("file").write_text("in the way")
+    ended = run(album, "-o", "file/restored")
+    assert ended.code == 2
+    assert "file/restored" in ended.err
+    assert len(ended.err.splitlines()) == 2
+
+
+@pytest.mark.parametrize("option", ["--device", "--model"])
+def test_an_engine_that_cannot_start_is_told_once(option: str, album: Path, run: Run) -> None:
+    before = names()
+    ended = run(album, option, "mps" if option == "--device" else "album/notes.txt")
+    assert ended.code == 2
+    assert len(ended.err.splitlines()) == 1
+    assert names() == before
+
+
+def test_all_bad_is_code_2(photo: Path, run: Run) -> None:
+    ended = run("x.png", "y.png")
+    assert ended.code == 2
+    assert len(ended.err.splitlines()) == 2
+
+
+def test_named_photos_with_a_result_among_them(photo: Path, run: Run) -> None:
+    make_photo(Path("other.png"))
+    assert run("photo.png", "other.png").code == 0
+    # What a shell makes of *.png the second time.
+    again = run("other.png", "other.unsmeared.png", "photo.png", "photo.unsmeared.png")
+    assert again.code == 0
+    assert again.out.startswith("0 done, 2 done before")
+
+
+def test_in_place_folder(album: Path, run: Run) -> None:
+    before, contents = names(), (album / "a.png").read_bytes()
+    assert run(album, "--in-place", "--threshold", "0").code == 0
+    assert names() == before
+    assert (album / "a.png").read_bytes() != contents
+
+
+def test_an_empty_folder_says_so(photo: Path, run: Run) -> None:
+    Path("empty/below").mkdir(parents=True)
+    ended = run("empty")
+    assert ended.code == 2
+    assert "empty holds no pictures: use -r" in ended.err
+
+
+def test_a_mask_must_fit_each(album: Path, run: Run) -> None:
+    make_photo(Path("mask.png"))
+    make_photo(album / "large.png", size=(80, 80))
+    ended = run(album, "--mask", "mask.png")
+    assert ended.code == 1
+    assert "80 x 80" in ended.err
+    assert len(ended.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (("album", "-o", "x.png"), "folder"),
+        (("album", "-o", "notes"), "notes"),
+        (("album", "-o", "-"), "stdout"),
+        (("album", "--blur-map", "x.png"), "folder"),
+        (("album/a.png", "album/deep/a.png", "-o", "out"), "both"),
+        (("album/a.png", "album/deep/a.png", "-o", "album"), "replace the photo"),
+        (("album/a.png", "album/deep/a.png", "-o", "album", "--overwrite"), "replace the photo"),
+    ],
+)
+def test_places_that_cannot_be(words: tuple[str, ...], part: str, album: Path, run: Run) -> None:
+    make_photo(album / "deep" / "a.png")
+    Path("notes").write_text("a file")
+    before = names()
+    ended = run(*words)
+    assert ended.code == 2
+    assert part in ended.err
+    assert names() == before

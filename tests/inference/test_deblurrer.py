@@ -1,0 +1,200 @@
+import json
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from unsmear.errors import InputError
+from unsmear.inference import Deblurrer, Steering
+from unsmear.models.cost import network_cost
+
+
+@pytest.fixture
+def photo():
+    """A picture whose parts differ, so that a network's decisions do."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:200, :300]
+    waves = 120 + 80 * np.sin(x / 9) * np.cos(y / 13)
+    rgb = np.stack([waves, waves * 0.7, 200 - waves / 2], axis=2)
+    rgb[:100, :150] += rng.normal(0, 30, (100, 150, 3))
+    return rgb.clip(0, 255).astype(np.uint8)
+
+
+@pytest.fixture
+def mild_network(small_network):
+    """Restores with changes small enough for the sanity check."""
+    with torch.no_grad():
+        small_network.output_proj.weight.mul_(0.1)
+        small_network.output_proj.bias.mul_(0.1)
+    return small_network
+
+
+def deblur(network, photo, *, tile=None, dtype="float32", progress=None, **wishes):
+    engine = Deblurrer(network, device="cpu", dtype=dtype, tile=tile)
+    return engine.deblur(photo, Steering(**wishes), progress)
+
+
+def test_untouched_pixels_come_back_to_the_bit(mild_network, photo):
+    result = deblur(mild_network, photo)
+    out = result.picture.rgb
+    assert 0 < result.report.touched_fraction < 1
+    assert (out[~result.touched] == photo[~result.touched]).all()
+    assert (out[result.touched] != photo[result.touched]).any(axis=1).all()
+    assert result.report.touched_fraction == pytest.approx(result.touched.mean())
+
+
+def test_a_picture_without_kept_windows_is_the_same_picture(mild_network, photo):
+    result = deblur(mild_network, photo, threshold=1.0)
+    assert (result.picture.rgb == photo).all()
+    assert result.report.touched_fraction == result.report.blurred_fraction == 0
+    assert not result.picture.is_changed
+
+
+def test_whole_gives_the_raw_output(mild_network, photo):
+    result = deblur(mild_network, photo, whole=True)
+    image = torch.from_numpy(photo / np.float32(255)).permute(2, 0, 1)[None]
+    with torch.no_grad():
+        raw = mild_network(image).restored[0].permute(1, 2, 0).clamp(0, 1) * 255
+    assert np.abs(result.picture.rgb - raw.round().numpy()).max() <= 1
+
+
+def test_a_mask_confines_the_change(mild_network, photo):
+    mask = np.zeros(photo.shape[:2], dtype=bool)
+    mask[50:120, 60:200] = True
+    result = deblur(mild_network, photo, mask=mask)
+    assert result.touched[mask].mean() > 0.5
+    assert not result.touched[~mask].any()
+    boxed = deblur(mild_network, photo, boxes=((60, 50, 140, 70),))
+    assert (boxed.picture.rgb == result.picture.rgb).all()
+
+
+def test_strength_blends(mild_network, photo):
+    full = deblur(mild_network, photo, dense=True).picture.rgb.astype(int)
+    half = deblur(mild_network, photo, dense=True, strength=0.5).picture.rgb.astype(int)
+    none = deblur(mild_network, photo, dense=True, strength=0.0)
+    assert np.abs(half - (full + photo) / 2).max() <= 1
+    assert (none.picture.rgb == photo).all()
+
+
+def test_dense_computes_everything(mild_network, photo):
+    report = deblur(mild_network, photo, dense=True).report
+    assert report.multiply_adds_spent == report.multiply_adds_dense
+    assert report.blurred_fraction == 1
+    assert all(stage.kept == stage.windows for stage in report.kept_windows)
+
+
+def test_the_report_adds_up(mild_network, photo):
+    report = deblur(mild_network, photo).report
+    assert report.multiply_adds_dense == network_cost(mild_network, 200, 300).dense
+    assert 0 < report.multiply_adds_spent < report.multiply_adds_dense
+    told = json.loads(json.dumps(report.as_dict()))
+    assert told["multiply_adds_saved"] == report.multiply_adds_dense - report.multiply_adds_spent
+    assert (told["width"], told["height"], told["tiles"]) == (300, 200, 1)
+    assert len(told["kept_windows"]) == len(mild_network.predictor_places)
+    assert told["seconds"] > 0
+
+
+def test_sixteen_bits_stay_sixteen(mild_network, photo):
+    deep = photo.astype(np.uint16) * 257 + 3
+    result = deblur(mild_network, deep)
+    assert result.picture.rgb.dtype == np.uint16
+    assert (result.picture.rgb[~result.touched] == deep[~result.touched]).all()
+
+
+def test_every_kind_of_photo_is_taken(mild_network, photo, tmp_path):
+    path = tmp_path / "photo.png"
+    Image.fromarray(photo).save(path)
+    engine = Deblurrer(mild_network, device="cpu", dtype="float32")
+    results = engine.deblur_many([photo, Image.fromarray(photo), path, str(path)])
+    first, *others = (result.picture.rgb for result in results)
+    assert all((other == first).all() for other in others)
+    grey = engine.deblur(photo[..., 0])
+    assert grey.picture.kind == "grey"
+
+
+def test_progress_rises_to_one(mild_network, photo):
+    for tile in (None, 128):
+        told = []
+        deblur(mild_network, photo, tile=tile, progress=told.append)
+        assert told == sorted(told)
+        assert told[-1] == 1.0
+        assert len(told) > 4
+
+
+def test_an_insane_output_is_refused_with_a_warning(mild_network, photo):
+    with torch.no_grad():
+        mild_network.output_proj.bias[:3] = 2.0
+    with pytest.warns(UserWarning, match="not sane"):
+        result = deblur(mild_network, photo, dense=True)
+    assert (result.picture.rgb == photo).all()
+    assert result.report.warnings
+
+
+@pytest.mark.parametrize("wishes", [{}, {"dense": True}, {"boxes": ((10, 10, 200, 150),)}])
+def test_tiles_agree_with_the_whole(mild_network, wishes):
+    rng = np.random.default_rng(1)
+    small = rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)
+    photo = np.asarray(Image.fromarray(small).resize((700, 560), Image.Resampling.BICUBIC))
+    whole = deblur(mild_network, photo, whole=True, **wishes)
+    tiled = deblur(mild_network, photo, whole=True, tile=128, **wishes)
+    assert tiled.report.tiles == 30
+    difference = np.abs(whole.picture.rgb.astype(int) - tiled.picture.rgb)
+    assert difference.max() <= 1
+
+
+def test_short_memory_halves_the_tile(mild_network, photo, monkeypatch):
+    photo = np.tile(photo, (8, 6, 1))
+    sides = []
+    real = type(mild_network).forward
+
+    def short_of_memory(self, blurred, **options):
+        sides.append(max(blurred.shape[-2:]))
+        if sides[-1] > 1100:
+            raise MemoryError
+        return real(self, blurred, **options)
+
+    monkeypatch.setattr(type(mild_network), "forward", short_of_memory)
+    result = deblur(mild_network, photo, threshold=0.5)
+    assert result.report.tiles > 1
+    assert sides[0] == 1800
+
+
+def test_tiles_follow_the_memory_at_hand(mild_network, monkeypatch):
+    engine = Deblurrer(mild_network, device="cpu", dtype="float32")
+    monkeypatch.setattr("unsmear.inference.deblurrer.available_memory", lambda _: 1 << 30)
+    assert engine._fitting_tile(500, 500) is None
+    tile = engine._fitting_tile(20000, 20000)
+    assert tile % engine.network.size_step == 0
+    assert (tile + 512) ** 2 * engine.bytes_per_pixel() <= 1 << 30
+
+
+def test_bfloat16_stays_near(mild_network, photo):
+    exact = deblur(mild_network, photo, dense=True).picture.rgb.astype(float)
+    rough = deblur(mild_network, photo, dense=True, dtype="bfloat16").picture.rgb
+    assert 10 * np.log10(255**2 / np.square(exact - rough).mean()) > 45
+
+
+def test_wrong_choices_are_refused(mild_network):
+    for wrong in ({"device": "tpu9"}, {"dtype": "int8"}, {"tile": 0}):
+        with pytest.raises(InputError):
+            Deblurrer(mild_network, **wrong)
+    if not torch.cuda.is_available():
+        with pytest.raises(InputError, match="no usable cuda"):
+            Deblurrer(mild_network, device="cuda")
+
+
+def test_nothing_is_warned_about_an_ordinary_photo(mild_network, photo):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        deblur(mild_network, photo)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_gpu_agrees_with_the_cpu(mild_network, photo, dtype):
+    wanted = deblur(mild_network, photo, dense=True).picture.rgb.astype(float)
+    engine = Deblurrer(mild_network, device="cuda", dtype=dtype)
+    found = engine.deblur(photo, Steering(dense=True)).picture.rgb
+    assert np.abs(wanted - found).mean() < 0.5

@@ -1,0 +1,34 @@
+import numpy as np
+import pytest
+
+from unsmear.errors import InputError
+from unsmear.inference import Steering
+
+
+def test_mask_and_boxes_join():
+    mask = np.zeros((10, 20), dtype=bool)
+    mask[9, 19] = True
+    region = Steering(mask=mask, boxes=((0, 0, 3, 2), (18, 5, 100, 1))).region(10, 20)
+    assert region.sum() == 1 + 6 + 2
+    assert Steering().region(10, 20) is None
+
+
+@pytest.mark.parametrize(
+    ("wishes", "says"),
+    [
+        ({"threshold": 1.2}, "threshold"),
+        ({"strength": -0.1}, "strength"),
+        ({"boxes": ((0, 0, 0, 5),)}, "box"),
+        ({"boxes": ((-1, 0, 5, 5),)}, "box"),
+    ],
+)
+def test_impossible_wishes_are_refused(wishes, says):
+    with pytest.raises(InputError, match=says):
+        Steering(**wishes)
+
+
+def test_wishes_that_miss_the_picture_are_refused():
+    with pytest.raises(InputError, match="resize the mask"):
+        Steering(mask=np.ones((5, 5), dtype=bool)).region(10, 20)
+    with pytest.raises(InputError, match="outside"):
+        Steering(boxes=((20, 0, 5, 5),)).region(10, 20)

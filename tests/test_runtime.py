@@ -1,0 +1,54 @@
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from unsmear.errors import InputError
+from unsmear.runtime import available_memory, resolve_device, resolve_dtype
+
+
+def python(code):
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return run.stdout.strip()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc only")
+def test_tuned_allocator_keeps_its_memory():
+    """After tuning, a large tensor made again and again faults in no new pages."""
+    code = """
+import resource, torch
+from unsmear.runtime import tune_process
+{tune}
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(3): torch.ones(8_000_000)
+before = faults()
+for _ in range(5): torch.ones(8_000_000)
+print(faults() - before)
+"""
+    assert int(python(code.format(tune="tune_process()"))) < 1000
+    assert int(python(code.format(tune=""))) > 10 * 1000
+
+
+def test_import_stays_light():
+    assert python("import sys, unsmear; print('torch' in sys.modules)") == "False"
+
+
+def test_public_names_exist():
+    import unsmear
+
+    assert all(getattr(unsmear, name) for name in unsmear.__all__)
+    with pytest.raises(AttributeError, match="nonsense"):
+        unsmear.nonsense  # noqa: B018
+
+
+def test_choices():
+    cpu = resolve_device("cpu")
+    assert resolve_dtype("float16", cpu) == torch.float16
+    assert resolve_dtype("auto", cpu) in (torch.float32, torch.bfloat16)
+    assert resolve_device("auto").type in ("cpu", "cuda", "mps")
+    memory = available_memory(cpu)
+    assert memory is None or memory > 1 << 20
+    with pytest.raises(InputError, match="auto"):
+        resolve_device("cuda9x")
