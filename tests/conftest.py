@@ -7,11 +7,11 @@ from pathlib import Path
 # Before torch is imported: threads that spin while they wait take the cores of other programs.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-import pytest  # noqa: E402
-import torch  # noqa: E402
-from safetensors.torch import load_file  # noqa: E402
+import pytest
+import torch
+from safetensors.torch import load_file
 
-from unsmear.models import LMDViT, create_model, load_model  # noqa: E402
+from unsmear.models import LMDViT, create_model, load_model
 
 DATA = Path(__file__).parent / "data"
 
@@ -56,3 +56,12 @@ def small_network() -> LMDViT:
                 if isinstance(layer, torch.nn.Linear):
                     torch.nn.init.normal_(layer.weight, std=layer.in_features**-0.5)
     return network
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out what needs a GPU where there is none."""
+    if torch.cuda.is_available():
+        return
+    for item in items:
+        if "gpu" in item.keywords:
+            item.add_marker(pytest.mark.skip(reason="no CUDA device"))

@@ -8,6 +8,7 @@ from PIL import Image
 
 from unsmear.errors import InputError
 from unsmear.inference import Deblurrer, Steering
+from unsmear.layers import window_scores
 from unsmear.models.cost import network_cost
 
 
@@ -23,11 +24,15 @@ def photo():
 
 
 @pytest.fixture
-def mild_network(small_network):
-    """Restores with changes small enough for the sanity check."""
+def mild_network(small_network, photo):
+    """Changes little enough for the sanity check, and keeps half of the photo's windows."""
+    last = small_network.stages[-1].predictors[-1]
+    image = torch.from_numpy(photo / np.float32(255)).permute(2, 0, 1)[None]
     with torch.no_grad():
         small_network.output_proj.weight.mul_(0.1)
         small_network.output_proj.bias.mul_(0.1)
+        scores = window_scores(small_network(image).scores[-1], 8, 0)[:, :25, :37]
+        last.judge[-1].bias[0] -= (scores[..., 0] - scores[..., 1]).median()
     return small_network
 
 
@@ -135,30 +140,38 @@ def test_an_insane_output_is_refused_with_a_warning(mild_network, photo):
 @pytest.mark.parametrize("wishes", [{}, {"dense": True}, {"boxes": ((10, 10, 200, 150),)}])
 def test_tiles_agree_with_the_whole(mild_network, wishes):
     rng = np.random.default_rng(1)
-    small = rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)
-    photo = np.asarray(Image.fromarray(small).resize((700, 560), Image.Resampling.BICUBIC))
+    small = rng.integers(0, 256, (10, 50, 3), dtype=np.uint8)
+    photo = np.asarray(Image.fromarray(small).resize((660, 130), Image.Resampling.BICUBIC))
     whole = deblur(mild_network, photo, whole=True, **wishes)
     tiled = deblur(mild_network, photo, whole=True, tile=128, **wishes)
-    assert tiled.report.tiles == 30
+    assert tiled.report.tiles == 6 * 2
     difference = np.abs(whole.picture.rgb.astype(int) - tiled.picture.rgb)
     assert difference.max() <= 1
 
 
 def test_short_memory_halves_the_tile(mild_network, photo, monkeypatch):
-    photo = np.tile(photo, (8, 6, 1))
-    sides = []
-    real = type(mild_network).forward
+    monkeypatch.setattr("unsmear.inference.deblurrer.SMALLEST_TILE", 128)
+    real, sides = type(mild_network).forward, []
 
     def short_of_memory(self, blurred, **options):
         sides.append(max(blurred.shape[-2:]))
-        if sides[-1] > 1100:
+        if len(sides) <= 2:
             raise MemoryError
         return real(self, blurred, **options)
 
     monkeypatch.setattr(type(mild_network), "forward", short_of_memory)
-    result = deblur(mild_network, photo, threshold=0.5)
-    assert result.report.tiles > 1
-    assert sides[0] == 1800
+    result = deblur(mild_network, photo)
+    assert result.report.tiles == 2 * 3
+    assert sides[:3] == [300, 256, 128]  # the whole, then first passes over tiles
+
+
+def test_memory_that_never_suffices_is_an_error_of_ours(mild_network, photo, monkeypatch):
+    def never(self, blurred, **options):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(type(mild_network), "forward", never)
+    with pytest.raises(InputError, match="memory"):
+        deblur(mild_network, photo)
 
 
 def test_tiles_follow_the_memory_at_hand(mild_network, monkeypatch):

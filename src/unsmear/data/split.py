@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -113,9 +113,13 @@ class ValidationSamples(Sequence[BlurTriple]):
         size: int = 384,
         config: SynthesisConfig | None = None,
     ) -> None:
+        kinds = _fixed_kinds(count)
         config = config or SynthesisConfig(clip=0.0)
+        if not library.objects:  # somebody's own photos without cut-outs: pieces of photos move
+            config = replace(config, cutout=0.0)
+            kinds = tuple("segment" if kind == "cutout" else kind for kind in kinds)
         self.synthesizer = BlurSynthesizer(library, config, VALIDATION_SEED, size)
-        self.kinds = _fixed_kinds(count)
+        self.kinds = kinds
 
     def __len__(self) -> int:
         """Give the number of samples."""
@@ -134,13 +138,14 @@ def validation_samples(
     """Make the fixed set of held-out samples.
 
     Args:
-        folder: holds `stills/` and `objects/`, and perhaps `video/`.
+        folder: holds `stills/`, and perhaps `objects/` and `video/`.
         split: the split, or its YAML file.
         count: number of samples.
         size: side of the samples in pixels.
 
     Returns:
-        A sequence of `BlurTriple`, 60 % cut-outs, 15 % segments, 10 % shakes, 15 % sharp.
+        A sequence of `BlurTriple`, 60 % cut-outs, 15 % segments, 10 % shakes, 15 % sharp. Without
+        `objects/`, segments take the cut-outs' place.
 
     Raises:
         InputError: if material is missing.

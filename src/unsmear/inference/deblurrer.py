@@ -157,11 +157,16 @@ class Deblurrer:
                     return restore_whole(self.network, image, request, progress)
                 return restore_tiled(self.network, image, request, tile, progress)
             except (MemoryError, RuntimeError) as error:
-                step = self.network.size_step
-                side = min(tile or max(image.shape[-2:]), max(image.shape[-2:])) // 2
-                smaller = -(-side // step) * step
-                if not _is_out_of_memory(error) or smaller < min(SMALLEST_TILE, tile or 1 << 30):
+                if not _is_out_of_memory(error):
                     raise
+            step = self.network.size_step
+            side = min(tile or max(image.shape[-2:]), max(image.shape[-2:]))
+            smaller = -(-side // (2 * step)) * step
+            if smaller >= side or smaller < SMALLEST_TILE:
+                raise InputError(
+                    f"The memory of {self.device} does not suffice even for tiles of {side} "
+                    "pixels; close other programs, or choose a smaller model."
+                )
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
             tile = smaller

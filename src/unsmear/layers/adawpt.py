@@ -88,7 +88,8 @@ class WindowBlock(nn.Module):
         self.shift = shift
         self.drop_path = drop_path
         self.is_windowed = feed_forward == "wleff"
-        self.modulator = nn.Parameter(torch.zeros(window_size**2, dim)) if modulator else None
+        # As large as the normed tokens it is added to: it tells them their places in the window.
+        self.modulator = nn.Parameter(torch.randn(window_size**2, dim)) if modulator else None
         self.norm1 = LayerNorm(dim)
         self.attention = WindowAttention(dim, num_heads, window_size)
         self.norm2 = LayerNorm(dim)

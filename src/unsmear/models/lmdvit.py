@@ -118,6 +118,7 @@ class LMDViT(nn.Module):
             nn.ConvTranspose2d(below, dim // 2, 2, stride=2) for below, dim in pairwise(dims[4:])
         )
         self.output_proj = nn.Conv2d(dims[-1], 4, 3, padding=1)
+        self.apply(_initialise)
 
     def _stage(self, index: int) -> AdaWPT:
         config = self.config
@@ -323,3 +324,9 @@ def _check(blurred: Tensor, threshold: float) -> None:
     if not 0.0 <= threshold <= 1.0:
         raise InputError(f"The threshold lies in [0, 1], got {threshold}.")
 
+
+def _initialise(module: nn.Module) -> None:
+    """Begin with blocks that hardly change their input: it trains several times faster."""
+    if isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        nn.init.zeros_(module.bias)

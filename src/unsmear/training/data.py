@@ -43,9 +43,7 @@ class SynthesizedBlur(L.LightningDataModule):
         module, epoch = self.trainer.lightning_module, self.trainer.current_epoch  # pyright: ignore
         phase: Phase = module.phase  # pyright: ignore[reportAssignmentType]
         self.phase = phase
-        patches = PatchDataset(
-            self.pool, phase.patch_size, self.config.seed, phase.aimed_share
-        )
+        patches = PatchDataset(self.pool, phase.patch_size, self.config.seed, phase.aimed_share)
         patches.set_epoch(epoch)
         order = torch.Generator().manual_seed(self.config.seed * 1_000_003 + epoch)
         chosen = torch.randperm(len(patches), generator=order)[: self.config.data.epoch_size]

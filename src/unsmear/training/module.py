@@ -168,7 +168,9 @@ class Deblurring(L.LightningModule):
             {"params": others, "weight_decay": 0.0},
         ]
         # Gradients of single weights deep inside are near Adam's usual epsilon of 1e-8.
-        optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.999), eps=1e-10)
+        optimizer = torch.optim.AdamW(
+            groups, lr=config.learning_rate, betas=(0.9, 0.999), eps=1e-10
+        )
         floor = config.final_rate / config.learning_rate
 
         def rate(step: int) -> float:
