@@ -100,7 +100,7 @@ def main() -> None:
         recall = mean(blurred, f"p{number}_recall")
         kept = mean(blurred, f"p{number}_sharp_kept")
         print(
-            f"stage {stage} shift {shift}: blurred pixels kept {recall:.3f}, sharp windows {kept:.3f}"
+            f"stage {stage} shift {shift} keeps {recall:.3f} of blur, {kept:.3f} of sharp windows"
         )
     if options.json:
         options.json.write_text(json.dumps({"mean": found, "samples": rows}, indent=1))

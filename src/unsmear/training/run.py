@@ -7,12 +7,10 @@ import json
 import os
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import (
-    Callback,
     LearningRateMonitor,
     ModelCheckpoint,
     RichProgressBar,
@@ -26,22 +24,6 @@ from unsmear.runtime import tune_process
 from unsmear.training.config import TrainConfig
 from unsmear.training.data import SynthesizedBlur
 from unsmear.training.module import Deblurring
-
-
-class StopAtEnd(Callback):
-    """Ends the run when its steps or minutes are over, after a last validation."""
-
-    def on_train_batch_end(
-        self,
-        trainer: L.Trainer,
-        pl_module: L.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
-        """Look at the clock."""
-        if isinstance(pl_module, Deblurring) and pl_module.progress >= 1:
-            trainer.should_stop = True
 
 
 def train(config: TrainConfig, *, resume: bool = True) -> Path:
@@ -94,7 +76,6 @@ def train(config: TrainConfig, *, resume: bool = True) -> Path:
             checkpoints,
             LearningRateMonitor("step"),
             RichProgressBar(),
-            StopAtEnd(),
         ],
     )
     last = output / "last.ckpt"
