@@ -22,9 +22,9 @@ from unsmear.runtime import tune_process
 {tune}
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(3): torch.ones(8_000_000)
+for _ in range(20): torch.ones(16_000_000)
 before = faults()
-for _ in range(5): torch.ones(8_000_000)
+for _ in range(5): torch.ones(16_000_000)
 print(faults() - before)
 """
     assert int(python(code.format(tune="tune_process()"))) < 1000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -130,7 +131,7 @@ def test_train_hands_over(photo: Path, run: Run, monkeypatch: pytest.MonkeyPatch
         seen.append((config.minutes, resume))  # pyright: ignore
         return Path("weights.safetensors")
 
-    monkeypatch.setattr("unsmear.training.run.train", train)
+    monkeypatch.setattr(import_module("unsmear.training.run"), "train", train)
     Path("run.yaml").write_text("minutes: 3\n")
     assert run("train", "run.yaml", plain=True).out == "weights.safetensors\n"
     run("train", "run.yaml", "--fresh", plain=True)
