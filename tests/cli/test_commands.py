@@ -145,15 +145,29 @@ def test_demo_shows_before_and_after(checkpoint: Path, photo: Path, run: Run) ->
     made = ["shown/blur_map.png", "shown/blurred.png", "shown/demo.png", "shown/restored.png"]
     assert names() == ["photo.png", *made]
     assert all(name in ended.out for name in made)
-    assert pixels(Path("shown/restored.png")).shape == (512, 512, 3)
+    assert pixels(Path("shown/restored.png")).shape == (500, 741, 3)
 
 
 def test_the_demo_scene_moves_a_part_and_nothing_else() -> None:
-    from unsmear.cli.demo_scene import ASTRONAUT, from_light, move_a_part, to_light
+    from unsmear.cli.demo_scene import MOTORCYCLE, from_light, move_a_part, to_light
 
     every = np.arange(256, dtype=np.uint8)
     assert np.array_equal(from_light(to_light(every)), every)
     sharp = np.random.default_rng(0).integers(0, 256, (220, 400, 3), dtype=np.uint8)
-    blurred, moved = move_a_part(sharp, ASTRONAUT, instants=5)
+    cover = np.zeros((220, 400))
+    cover[40:180, 60:300] = 1
+    blurred, moved = move_a_part(sharp, cover, MOTORCYCLE, instants=5)
     assert moved.mean() > 0.1
     assert np.array_equal(blurred[:, 340:], sharp[:, 340:])
+
+
+def test_the_cover_is_what_stands_before_wall_and_floor() -> None:
+    from unsmear.cli.demo_scene import motorcycle_cover
+
+    disparity = np.full((200, 300), 20.0)
+    disparity[120:] = np.linspace(30, 70, 80)[:, None]  # the floor comes nearer
+    disparity[60:150, 100:220] = 55.0
+    disparity[0, 0] = np.inf
+    cover = motorcycle_cover(disparity)
+    assert cover[70:130, 110:210].min() > 0.9
+    assert cover[:50].max() == cover[170:].max() == 0

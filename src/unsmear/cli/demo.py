@@ -27,7 +27,8 @@ def command(
     """Blur a part of a well-known photo as if it had moved, deblur it, and show both.
 
     Writes blurred.png, blur_map.png, restored.png, and demo.png with all of them side by side.
-    The photo is the astronaut that scikit-image ships (Eileen Collins, NASA, public domain).
+    The photo is the motorcycle that scikit-image ships (Middlebury stereo 2014, CC0); no network
+    was trained on it.
     """
     try:
         from skimage import data
@@ -39,14 +40,14 @@ def command(
     import numpy as np
 
     from unsmear.cli.demo_panel import panel
-    from unsmear.cli.demo_scene import ASTRONAUT, move_a_part
+    from unsmear.cli.demo_scene import MOTORCYCLE, motorcycle_cover, move_a_part
     from unsmear.images import Picture, write_picture
     from unsmear.inference import Deblurrer
     from unsmear.runtime import tune_process
 
     tune_process()
-    sharp = np.asarray(data.astronaut())
-    blurred, moved = move_a_part(sharp, ASTRONAUT)
+    sharp, _, disparity = data.stereo_motorcycle()
+    blurred, moved = move_a_part(sharp, motorcycle_cover(disparity), MOTORCYCLE)
     result = Deblurrer(model).deblur(Picture.from_array(blurred))
     restored = result.picture.rgb
     blur_map = np.rint(result.blur_map * 255).astype(np.uint8)
@@ -55,7 +56,7 @@ def command(
         "blurred.png": blurred,
         "blur_map.png": blur_map,
         "restored.png": restored,
-        "demo.png": panel(blurred, blur_map, restored, sharp, ASTRONAUT.detail),
+        "demo.png": panel(blurred, blur_map, restored, sharp, MOTORCYCLE.detail),
     }
     for name, pixels in pictures.items():
         write_picture(Picture.from_array(pixels), output / name, overwrite=True)

@@ -1,4 +1,4 @@
-"""Local motion blur for the demo: a soft-edged part of a photo moves while the rest stands still.
+"""Local motion blur for the demo: a part of a photo moves while the rest stands still.
 
 Plain numpy, so that the demo needs nothing that only training needs.
 """
@@ -8,57 +8,58 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from PIL import Image, ImageFilter
 
 Pair = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class MovingPart:
-    """What moves, and how. Pixels of the photo; x first.
+class Motion:
+    """How a part of a photo moves during the exposure. Pixels; x first.
 
     Attributes:
-        centre: of an ellipse that covers the part.
-        radii: of the ellipse.
-        softness: width of its edge.
         path: dx, dy of the way from the first to the last instant.
         bulge: how far the way's middle lies off the straight line.
         detail: x, y, width, height of what to show enlarged.
     """
 
-    centre: Pair
-    radii: Pair
-    softness: float
     path: Pair
     bulge: float
     detail: tuple[int, int, int, int]
 
 
-ASTRONAUT = MovingPart(
-    centre=(224, 92),
-    radii=(92, 104),
-    softness=24,
-    path=(13, 4),
-    bulge=2.5,
-    detail=(154, 10, 140, 186),
-)
+MOTORCYCLE = Motion(path=(11, -2), bulge=1.5, detail=(300, 90, 290, 210))
+NEAREST_WALL = 42  # disparity of the things behind the motorcycle, at most
+ABOVE_FLOOR = 4  # disparity by which it stands out from the floor of the same row
+
+
+def motorcycle_cover(disparity: np.ndarray) -> np.ndarray:
+    """Where the motorcycle is, from the stereo pair's disparity (H, W): share of each pixel."""
+    disparity = np.where(np.isfinite(disparity), disparity, 0)
+    floor = np.median(disparity[:, :60], axis=1, keepdims=True)  # none but floor and wall there
+    near = disparity > np.maximum(NEAREST_WALL, floor + ABOVE_FLOOR)
+    drawn = Image.fromarray((near * 255).astype(np.uint8))
+    whole = drawn.filter(ImageFilter.MedianFilter(9)).filter(ImageFilter.GaussianBlur(1))
+    return np.asarray(whole, dtype=np.float32) / 255
 
 
 def move_a_part(
-    sharp: np.ndarray, part: MovingPart, instants: int = 33
+    sharp: np.ndarray, cover: np.ndarray, motion: Motion, instants: int = 33
 ) -> tuple[np.ndarray, np.ndarray]:
     """Average a photo over an exposure during which a part of it moves.
 
     Args:
         sharp: (H, W, 3) uint8, the middle instant.
-        part: what moves.
+        cover: (H, W) in [0, 1], what moves.
+        motion: how it moves.
         instants: how many are averaged; odd.
 
     Returns:
         The blurred photo, and (H, W) bool where it visibly differs from the sharp one.
     """
-    light, cover = to_light(sharp), _cover(sharp.shape[:2], part)[..., None]
+    light, cover = to_light(sharp), cover[..., None].astype(np.float32)
     total = np.zeros_like(light)
-    for dx, dy in _way(part, instants):
+    for dx, dy in _way(motion, instants):
         moved_cover = _shifted(cover, dx, dy)
         total += light + moved_cover * (_shifted(light, dx, dy) - light)
     blurred = from_light(total / instants)
@@ -79,21 +80,12 @@ def from_light(light: np.ndarray) -> np.ndarray:
     return np.rint(encoded * 255).astype(np.uint8)
 
 
-def _way(part: MovingPart, instants: int) -> np.ndarray:
+def _way(motion: Motion, instants: int) -> np.ndarray:
     """(n, 2) shifts along a bent way, the middle one zero."""
     times = np.linspace(-1, 1, instants)
-    along = np.array(part.path)
+    along = np.array(motion.path)
     across = np.array([-along[1], along[0]]) / max(np.hypot(*along), 1e-9)
-    return times[:, None] * along / 2 - part.bulge * times[:, None] ** 2 * across
-
-
-def _cover(shape: tuple[int, ...], part: MovingPart) -> np.ndarray:
-    """(H, W) share of each pixel that belongs to the part: 1 inside, 0 outside, smooth between."""
-    y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
-    distance = np.hypot((x - part.centre[0]) / part.radii[0], (y - part.centre[1]) / part.radii[1])
-    inset = (1 - distance) * min(part.radii) / part.softness
-    ramp = inset.clip(0, 1)
-    return ramp * ramp * (3 - 2 * ramp)
+    return times[:, None] * along / 2 - motion.bulge * times[:, None] ** 2 * across
 
 
 def _shifted(values: np.ndarray, dx: float, dy: float) -> np.ndarray:

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unsmear.errors import InputError, ModelError
-from unsmear.layers import AdaWPT, FeedForward, Pruning, partition_windows
+from unsmear.layers import AdaWPT, FeedForward, Pruning, WindowBlock, partition_windows
 from unsmear.models.outputs import Restored
 
 STAGES = 9
@@ -326,7 +326,13 @@ def _check(blurred: Tensor, threshold: float) -> None:
 
 
 def _initialise(module: nn.Module) -> None:
-    """Begin with blocks that hardly change their input: it trains several times faster."""
-    if isinstance(module, nn.Linear):
-        nn.init.trunc_normal_(module.weight, std=0.02)
-        nn.init.zeros_(module.bias)
+    """Begin with blocks that hardly change their input: it trains several times faster.
+
+    Predictors keep torch's larger weights: their inputs are small already, and a normalisation
+    of next to nothing would give them nothing to learn from.
+    """
+    if isinstance(module, WindowBlock):
+        for layer in module.modules():
+            if isinstance(layer, nn.Linear):
+                nn.init.trunc_normal_(layer.weight, std=0.02)
+                nn.init.zeros_(layer.bias)
