@@ -79,6 +79,9 @@ def test_a_run_trains_validates_and_exports(folder, recipe):
     logs = list((folder / "run" / "logs").glob("events*"))
     assert logs
 
+    state = torch.load(folder / "run" / "last.ckpt", weights_only=False)
+    assert state["global_step"] == 6  # the latest, whether or not it is the best
+
     # A finished run that is asked to go further goes on where it was.
     further = dataclasses.replace(config, steps=8)
     assert read_checkpoint(train(further))[1]["unsmear.steps"] == "8"

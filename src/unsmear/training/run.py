@@ -46,14 +46,11 @@ def train(config: TrainConfig, *, resume: bool = True) -> Path:
     else:
         network = load_model(config.init, **config.overrides)
     module = Deblurring(network.train(), config)
-    checkpoints = ModelCheckpoint(
-        output,
-        filename="best",
-        monitor="val/gain",
-        mode="max",
-        save_last=True,
-        enable_version_counter=False,
+    # Two callbacks: one alone would write its "last" only when it has a new best.
+    best = ModelCheckpoint(
+        output, filename="best", monitor="val/gain", mode="max", enable_version_counter=False
     )
+    latest = ModelCheckpoint(output, filename="last", enable_version_counter=False)
     devices = config.devices
     if config.device == "cpu":
         devices = 1 if devices == "auto" else int(devices)
@@ -73,7 +70,8 @@ def train(config: TrainConfig, *, resume: bool = True) -> Path:
         logger=TensorBoardLogger(output, name="logs", version=""),
         callbacks=[
             WeightAveraging(use_buffers=False, avg_fn=partial(_average, config.ema)),
-            checkpoints,
+            best,
+            latest,
             LearningRateMonitor("step"),
             RichProgressBar(),
         ],
