@@ -55,6 +55,7 @@ def small_network() -> LMDViT:
             for layer in (*predictor.embed, *predictor.judge):
                 if isinstance(layer, torch.nn.Linear):
                     torch.nn.init.normal_(layer.weight, std=layer.in_features**-0.5)
+                    torch.nn.init.zeros_(layer.bias)
     return network
 
 
