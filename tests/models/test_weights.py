@@ -1,3 +1,4 @@
+import dataclasses
 import pickle
 
 import pytest
@@ -5,7 +6,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from unsmear.errors import ModelError, OutputError
-from unsmear.models import convert_checkpoint, load_model, save_model
+from unsmear.models import LMDViT, convert_checkpoint, load_model, save_model
 from unsmear.models.released import to_released
 
 
@@ -113,3 +114,14 @@ def test_a_failed_write_leaves_nothing(small_network, tmp_path, monkeypatch):
     with pytest.raises(OSError, match="disk full"):
         save_model(small_network, tmp_path / "net.safetensors")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_predictors_that_a_checkpoint_lacks_begin_fresh_when_asked(small_network, tmp_path):
+    unpruned = LMDViT(dataclasses.replace(small_network.config, pruned_stages=()))
+    path = save_model(unpruned, tmp_path / "unpruned.safetensors")
+    stages = small_network.config.pruned_stages
+    with pytest.raises(ModelError, match="do not fit"):
+        load_model(path, pruned_stages=stages)
+    network = load_model(path, fresh_predictors=True, pruned_stages=stages)
+    assert len(network.predictor_places) == len(small_network.predictor_places)
+    assert torch.equal(network.input_proj.weight, unpruned.input_proj.weight)

@@ -55,3 +55,8 @@ def test_defaults_are_the_papers():
     loss = LossConfig()
     assert (loss.l1, loss.ssim, loss.fft, loss.pruning) == (1.0, 1.0, 0.1, 0.01)
     assert TrainConfig(steps=1).phases[0].decisions == "sampled"
+
+
+def test_an_unknown_optimizer_is_refused():
+    with pytest.raises(InputError, match="adamw"):
+        TrainConfig(steps=1, optimizer="sgd")  # pyright: ignore[reportArgumentType]

@@ -47,3 +47,13 @@ def test_pruning_term_is_least_where_scores_follow_the_mask():
     scales = [1, 2]
     assert pruning_term([right, half], mask, scales).item() == pytest.approx(0, abs=1e-3)
     assert pruning_term(undecided, mask, scales).item() == pytest.approx(2 * 0.6931, rel=1e-3)
+
+
+def test_the_psnr_term_counts_every_blurred_picture_once():
+    sharp = torch.zeros(3, 3, 20, 20)
+    mask = torch.zeros(3, 1, 20, 20)
+    mask[0, :, :10], mask[1, :, :, 5:], mask[2, :, 0, 0] = 1, 1, 1  # the third: next to nothing
+    restored = sharp + torch.tensor([0.1, 0.01, 0.5])[:, None, None, None] * mask
+    terms = reconstruction_terms(restored, sharp, mask, LossConfig(psnr=1.0))
+    assert terms["psnr"].item() == pytest.approx((-20 - 40) / 3, abs=0.5)
+    assert "psnr" not in reconstruction_terms(restored, sharp, mask, LossConfig())

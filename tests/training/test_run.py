@@ -37,6 +37,7 @@ def recipe(folder):
         "overrides": {"embed_dim": 4, "depths": [1] * 9, "num_heads": [1] * 9},
         "output": str(folder / "run"),
         "steps": 6,
+        "optimizer": "muon",
         "device": "cpu",
         "warmup_steps": 1,
         "phases": [

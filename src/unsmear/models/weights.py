@@ -24,6 +24,7 @@ from unsmear.models.registry import CONFIGS, DEFAULT_MODEL, override
 from unsmear.models.released import from_released, infer_config, is_released, to_released
 
 _CONFIG_KEY = "unsmear.config"
+_PREDICTORS = ".predictors."
 
 
 def bundled_weights(name: str) -> Path | None:
@@ -32,12 +33,16 @@ def bundled_weights(name: str) -> Path | None:
     return path if path.is_file() else None
 
 
-def load_model(source: str | Path = DEFAULT_MODEL, **overrides: Any) -> LMDViT:
+def load_model(
+    source: str | Path = DEFAULT_MODEL, *, fresh_predictors: bool = False, **overrides: Any
+) -> LMDViT:
     """Load a network with its weights, in float32 and eval mode.
 
     Args:
         source: a name with bundled weights, or a checkpoint: ours (safetensors), or the authors'
             (``.pth``, read without pickle's powers, or safetensors).
+        fresh_predictors: let predictors that the checkpoint lacks begin untrained, as training
+            does that goes on from a network without them.
         **overrides: fields of :class:`LMDViTConfig`. Unpruning stages drops their predictors;
             sizes that the weights do not have are refused.
 
@@ -64,7 +69,9 @@ def load_model(source: str | Path = DEFAULT_MODEL, **overrides: Any) -> LMDViT:
     )
     network = LMDViT(config)
     needed = network.state_dict()
-    kept = {k: v.float() for k, v in state.items() if k in needed or ".predictors." not in k}
+    kept = {k: v.float() for k, v in state.items() if k in needed or _PREDICTORS not in k}
+    if fresh_predictors:
+        kept = {k: v for k, v in needed.items() if _PREDICTORS in k} | kept
     try:
         network.load_state_dict(kept, strict=True)
     except RuntimeError as error:

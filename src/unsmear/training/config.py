@@ -81,16 +81,20 @@ class TrainConfig:
     Attributes:
         model: name of a configuration in ``unsmear.models``.
         overrides: its fields to change.
-        init: checkpoint to start from instead of fresh weights, such as one to fine-tune.
+        init: checkpoint to start from instead of fresh weights, such as one to fine-tune;
+            predictors that it lacks start fresh.
         output: folder for checkpoints, logs and the final weights.
         seed: of weights, patches and samples.
         steps: optimiser steps of the run; or
         minutes: its length in time, for machines whose speed is not known beforehand. The
             learning rate and the phases follow whichever is set.
-        learning_rate: highest rate of AdamW, reached after ``warmup_steps``.
+        optimizer: "adamw", the paper's; or "muon", which steps weight matrices by Muon and the rest
+            by AdamW, and gets further in a few thousand steps.
+        learning_rate: highest rate, reached after ``warmup_steps``.
+        matrix_rate: the same for matrices under Muon; None for twice ``learning_rate``.
         final_rate: rate at the end of the cosine.
         warmup_steps: linear rise from 0.
-        weight_decay: of AdamW, on weight matrices only.
+        weight_decay: on weight matrices only.
         clip: largest norm of the gradient.
         ema: decay of the averaged weights that are validated and kept; it rises to this value from
             a mean over all steps, so that short runs do not drag their first weights along.
@@ -110,7 +114,9 @@ class TrainConfig:
     seed: int = 0
     steps: int | None = None
     minutes: float | None = None
+    optimizer: Literal["adamw", "muon"] = "adamw"
     learning_rate: float = 2e-4
+    matrix_rate: float | None = None
     final_rate: float = 1e-6
     warmup_steps: int = 200
     weight_decay: float = 0.01
@@ -126,6 +132,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.model not in CONFIGS:
             raise InputError(f"There is no model {self.model!r}; there are {', '.join(CONFIGS)}.")
+        if self.optimizer not in ("adamw", "muon"):
+            raise InputError(f'The optimizer is "adamw" or "muon", got {self.optimizer!r}.')
         if (self.steps is None) == (self.minutes is None):
             raise InputError("Give the run's length either as `steps` or as `minutes`.")
         ends = [phase.until for phase in self.phases]

@@ -16,6 +16,7 @@ from unsmear.metrics import kept_pixels, psnr, weighted_psnr, window_agreement
 from unsmear.models import LMDViT, Restored
 from unsmear.training.config import Phase, TrainConfig
 from unsmear.training.losses import pruning_term, reconstruction_terms
+from unsmear.training.muon import MuonAdamW
 
 LARGEST_DILATION = 24  # px the mask may grow: a predictor, too, keeps more than the blur
 PICTURES = 4  # drawn at each validation
@@ -160,17 +161,11 @@ class Deblurring(L.LightningModule):
     # --- optimiser ---
 
     def configure_optimizers(self) -> Any:
-        """AdamW with a linear rise and a cosine fall over the run."""
+        """AdamW, or Muon with it, with a linear rise and a cosine fall over the run."""
         config = self.config
-        matrices = [p for p in self.network.parameters() if p.ndim > 1]
-        others = [p for p in self.network.parameters() if p.ndim <= 1]
-        groups = [
-            {"params": matrices, "weight_decay": config.weight_decay},
-            {"params": others, "weight_decay": 0.0},
-        ]
         # Gradients of single weights deep inside are near Adam's usual epsilon of 1e-8.
-        optimizer = torch.optim.AdamW(
-            groups, lr=config.learning_rate, betas=(0.9, 0.999), eps=1e-10
+        optimizer = MuonAdamW(
+            self._parameter_groups(), lr=config.learning_rate, betas=(0.9, 0.999), eps=1e-10
         )
         floor = config.final_rate / config.learning_rate
 
@@ -184,3 +179,20 @@ class Deblurring(L.LightningModule):
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
+
+    def _parameter_groups(self) -> list[dict[str, Any]]:
+        """Matrices that Muon steps, other weights, and biases and norms without decay."""
+        config = self.config
+        layers = [m.weight for m in self.network.modules() if isinstance(m, nn.Linear)]
+        orthogonal = set(layers if config.optimizer == "muon" else ())
+        groups: dict[str, list[nn.Parameter]] = {"matrices": [], "weights": [], "vectors": []}
+        for p in self.network.parameters():
+            kind = "matrices" if p in orthogonal else "weights" if p.ndim > 1 else "vectors"
+            groups[kind].append(p)
+        rates = config.matrix_rate or 2 * config.learning_rate
+        options = {
+            "matrices": {"weight_decay": config.weight_decay, "orthogonal": True, "lr": rates},
+            "weights": {"weight_decay": config.weight_decay},
+            "vectors": {"weight_decay": 0.0},
+        }
+        return [{"params": own, **options[kind]} for kind, own in groups.items() if own]

@@ -44,7 +44,7 @@ def train(config: TrainConfig, *, resume: bool = True) -> Path:
     if config.init is None:
         network = create_model(config.model, **config.overrides)
     else:
-        network = load_model(config.init, **config.overrides)
+        network = load_model(config.init, fresh_predictors=True, **config.overrides)
     module = Deblurring(network.train(), config)
     # Two callbacks: one alone would write its "last" only when it has a new best.
     best = ModelCheckpoint(
