@@ -14,7 +14,7 @@ from typer.core import TyperCommand
 from typer.main import get_command
 
 from unsmear.cli.console import complain, warnings_as_lines
-from unsmear.cli.page import COMMANDS
+from unsmear.cli.page import COMMANDS, PARTS
 from unsmear.errors import UnsmearError
 
 BAD_INPUT = 2
@@ -37,6 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # A file that is called like a command is reached as ./models.
     name = words.pop(0) if words[0] in COMMANDS else "deblur"
+    if words and words[0] in PARTS.get(name, ()):
+        name = f"{name} {words.pop(0)}"
     with warnings_as_lines():
         return _run(name, words)
 
@@ -66,12 +68,15 @@ def _run(name: str, words: list[str]) -> int:
 
 
 def _load(name: str) -> TyperCommand:
-    module = importlib.import_module(f"unsmear.cli.{name}")
+    module = importlib.import_module(f"unsmear.cli.{name.replace(' ', '_')}")
     app = typer.Typer(add_completion=False, rich_markup_mode="rich")
     paragraphs = inspect.cleandoc(module.command.__doc__).split("\n\n")
     # Lines are joined, so that a terminal of any width wraps them anew.
     text = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
-    app.command(cls=module.PAGE, help=text.replace("[", r"\["))(module.command)
+    settings = getattr(module, "CONTEXT", None)
+    app.command(cls=module.PAGE, help=text.replace("[", r"\["), context_settings=settings)(
+        module.command
+    )
     command = get_command(app)
     assert isinstance(command, TyperCommand), "an app of one command is that command"
     return command

@@ -17,8 +17,20 @@ COMMANDS = {
     "info": "Count parameters and multiply-adds for a picture of some size.",
     "convert": "Turn the authors' released LMD-ViT checkpoint into ours, and back.",
     "train": "Train a network on your own photos.",
+    "eval": "Measure networks on pairs of blurred and sharp pictures.",
+    "data": "Look data sets over before training, and make some.",
+    "mask": "Mark where pictures are blurred, by their sharp twins.",
+    "study": "Ask people which restorations they prefer, blind, on a local page.",
     "demo": "Blur a part of a well-known photo, deblur it, show both.",
 }
+
+PARTS = {
+    "data": {
+        "check": "Find pairs that would spoil training: missing, shifted, in train and test.",
+        "synthesize": "Write locally blurred pictures, sharp twins and masks from your photos.",
+    },
+}
+"""The commands that are made of several."""
 
 Section = Mapping[str, str]
 """Left column to right column."""

@@ -3,8 +3,11 @@
 from unsmear.data.config import KINDS, SynthesisConfig
 from unsmear.data.crops import crop_patch, turn_patch
 from unsmear.data.library import CutOut, MediaLibrary
+from unsmear.data.mixture import Part, PatchMixture, SourceConfig, build_mixture, open_parts
+from unsmear.data.pair_mask import PairMaskConfig, pair_blur_mask
 from unsmear.data.pairs import PatchDataset
 from unsmear.data.pool import SamplePool
+from unsmear.data.sources import Pair, PairSource, open_source
 from unsmear.data.split import (
     ValidationSamples,
     ValidationSplit,
@@ -21,12 +24,22 @@ __all__ = [
     "BlurTriple",
     "CutOut",
     "MediaLibrary",
+    "Pair",
+    "PairMaskConfig",
+    "PairSource",
+    "Part",
     "PatchDataset",
+    "PatchMixture",
     "SamplePool",
+    "SourceConfig",
     "SynthesisConfig",
     "ValidationSamples",
     "ValidationSplit",
+    "build_mixture",
     "crop_patch",
+    "open_parts",
+    "open_source",
+    "pair_blur_mask",
     "training_library",
     "turn_patch",
     "validation_library",

@@ -5,8 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
+
+from unsmear.data.morphology import close_gaps, fill_holes
 
 # Below three grey levels a difference drowns in noise and 8-bit rounding.
 VISIBLE_DIFFERENCE = 3 / 255
@@ -41,27 +42,10 @@ def visible_blur_mask(
     room = 2 * close_radius
     top, left = max(rows[0] - room, 0), max(columns[0] - room, 0)
     box = np.s_[top : rows[-1] + 1 + room, left : columns[-1] + 1 + room]
-    closed = _close(visible[box], close_radius)
-    closed = _fill_holes(closed, largest_hole * visible.size)
+    closed = close_gaps(visible[box], close_radius)
+    closed = fill_holes(closed, largest_hole * visible.size)
     grown = cv2.dilate(swept.to(torch.uint8).cpu().numpy(), np.ones((5, 5), np.uint8))
     mask = visible.copy()
     mask[box] |= closed
     mask &= grown
     return torch.from_numpy(mask).to(blurred.device).float()[None]
-
-
-def _close(visible: NDArray[np.uint8], radius: int) -> NDArray[np.uint8]:
-    """Morphological closing of a [H, W] 0/1 array by a disc; the outside counts as neither."""
-    side = 2 * radius + 1
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
-    return np.asarray(cv2.morphologyEx(visible, cv2.MORPH_CLOSE, disc), np.uint8)
-
-
-def _fill_holes(mask: NDArray[np.uint8], largest: float) -> NDArray[np.uint8]:
-    """Fill the enclosed zeros of a [H, W] 0/1 array that hold at most `largest` pixels."""
-    # A rim of zeros joins everything outside into one region, which is too large to be filled.
-    padded = cv2.copyMakeBorder(1 - mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=1)
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(padded, connectivity=4)
-    fill = stats[:, cv2.CC_STAT_AREA] <= largest
-    fill[[0, labels[0, 0]]] = False
-    return mask | fill[np.asarray(labels, np.int32)][1:-1, 1:-1].astype(np.uint8)

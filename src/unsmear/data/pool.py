@@ -45,17 +45,10 @@ class SamplePool(Dataset[BlurTriple]):
             raise InputError(f"count={count}: a pool holds 1 sample or more")
         self.synthesizer = synthesizer
         self.count = count
-        described = {
-            "version": SAMPLES_VERSION,
-            "config": synthesizer.config.describe(),
-            "seed": synthesizer.seed,
-            "size": synthesizer.size,
-            "library": synthesizer.library.fingerprint,
-        }
-        about = json.dumps(described, indent=1, sort_keys=True)
+        about = describe_samples(synthesizer)
         self.folder = Path(folder) / hashlib.sha256(about.encode()).hexdigest()[:16]
         self.folder.mkdir(parents=True, exist_ok=True)
-        _write_whole(self.folder / "about.json", lambda file: file.write(about.encode()))
+        write_whole(self.folder / "about.json", lambda file: file.write(about.encode()))
 
     def __len__(self) -> int:
         """Give the number of samples."""
@@ -83,7 +76,7 @@ class SamplePool(Dataset[BlurTriple]):
         planes = self._read(path)
         if planes is None:
             planes = _planes(self.synthesizer.sample(index))
-            _write_whole(path, lambda file: np.save(file, planes))
+            write_whole(path, lambda file: np.save(file, planes))
         stored = torch.from_numpy(planes)
         return BlurTriple(stored[:3], stored[3:6], stored[6:])
 
@@ -99,6 +92,18 @@ class SamplePool(Dataset[BlurTriple]):
         return planes if whole else None
 
 
+def describe_samples(synthesizer: BlurSynthesizer) -> str:
+    """Tell all that decides what a synthesizer's samples are, as JSON."""
+    described = {
+        "version": SAMPLES_VERSION,
+        "config": synthesizer.config.describe(),
+        "seed": synthesizer.seed,
+        "size": synthesizer.size,
+        "library": synthesizer.library.fingerprint,
+    }
+    return json.dumps(described, indent=1, sort_keys=True)
+
+
 def bytes_to_unit(triple: BlurTriple) -> BlurTriple:
     """Turn uint8 pictures from 0 to 255 into float32 in [0, 1]; a mask of 0 and 1 stays that."""
     blurred, sharp, blur_mask = triple
@@ -111,7 +116,7 @@ def _planes(triple: BlurTriple) -> NDArray[np.uint8]:
     return torch.cat([pictures, triple.blur_mask]).to(torch.uint8).cpu().numpy()
 
 
-def _write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Write a file under a passing name and give it its own in one step."""
     passing = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     try:
