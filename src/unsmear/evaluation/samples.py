@@ -1,0 +1,138 @@
+"""The pictures to evaluate on: a data set on disk, or the project's held-out samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from unsmear.data import validation_samples
+from unsmear.data.sources import Pair, PairSource, open_source
+from unsmear.errors import InputError
+from unsmear.evaluation.quality import Quality, mean_quality, measure
+
+SYNTHETIC = "synthetic:"
+VALIDATION_SPLIT = "configs/validation_split.yaml"
+
+
+class Sample(NamedTuple):
+    """One pair, ready for a network.
+
+    Attributes:
+        name: as in its source.
+        blurred: [1, 3, H, W] float32 RGB in [0, 1].
+        sharp: likewise.
+        blur_mask: [1, 1, H, W] float32 of 0 and 1; None where there is none.
+        given: how near the blurred picture is to the sharp one.
+    """
+
+    name: str
+    blurred: Tensor
+    sharp: Tensor
+    blur_mask: Tensor | None
+    given: Quality
+
+    def to(self, device: torch.device) -> Sample:
+        """The same on a device."""
+        mask = self.blur_mask
+        return self._replace(
+            blurred=self.blurred.to(device),
+            sharp=self.sharp.to(device),
+            blur_mask=None if mask is None else mask.to(device),
+        )
+
+    @property
+    def is_blurred(self) -> bool:
+        """Whether there is a mask with something in it."""
+        return self.blur_mask is not None and bool(self.blur_mask.any())
+
+
+class SyntheticSource(PairSource):
+    """The held-out samples of :func:`validation_samples`, as pairs.
+
+    Args:
+        folder: holds ``stills/`` and ``objects/``.
+        split: YAML file with the names of what no network is trained on.
+
+    Raises:
+        InputError: material is missing.
+    """
+
+    layout = "synthetic"
+
+    def __init__(self, folder: str | Path, split: str | Path = VALIDATION_SPLIT) -> None:
+        self._samples = validation_samples(folder, split)
+        self.names = tuple(
+            f"{number:02d}-{kind}" for number, kind in enumerate(self._samples.kinds)
+        )
+
+    def __getitem__(self, index: int) -> Pair:
+        """Make one pair."""
+        blurred, sharp, blur_mask = self._samples[index]
+        blurred, sharp = (each.mul(255).round().to(torch.uint8) for each in (blurred, sharp))
+        return Pair(self.names[index], blurred, sharp, blur_mask.to(torch.uint8))
+
+
+def open_pairs(data: str, layout: str = "auto", split: str | None = None) -> PairSource:
+    """Open what ``--data`` names: a data set's folder, or "synthetic:FOLDER".
+
+    Args:
+        data: the place.
+        layout: see :func:`open_source`.
+        split: "train" or "test" of a data set; None takes "test" where there is one, else all. Of
+            synthetic samples the YAML file that names what is held out.
+
+    Raises:
+        InputError: it is not there, or of no known layout.
+    """
+    if data.startswith(SYNTHETIC):
+        return SyntheticSource(data.removeprefix(SYNTHETIC), split or VALIDATION_SPLIT)
+    source = open_source(data, layout=layout, split=split)
+    if split is None and any(name.startswith("test/") for name in source.names):
+        return open_source(data, layout=layout, split="test")
+    return source
+
+
+class Samples:
+    """Pairs one after the other, read anew for each who asks; the input is measured once.
+
+    Args:
+        source: the pairs.
+        limit: take only so many, the first.
+
+    Raises:
+        InputError: no pairs, or a limit below 1.
+    """
+
+    def __init__(self, source: PairSource, limit: int | None = None) -> None:
+        if limit is not None and limit < 1:
+            raise InputError(f"--limit is a number of pictures from 1, got {limit}.")
+        self.source = source
+        self._count = min(len(source), len(source) if limit is None else limit)
+        self._given: dict[int, Quality] = {}
+        if not self._count:
+            raise InputError("There are no pairs to evaluate on: name a folder that holds some.")
+
+    def __len__(self) -> int:
+        """Give the number of pairs."""
+        return self._count
+
+    def __iter__(self) -> Iterator[Sample]:
+        """Read each pair."""
+        for index in range(self._count):
+            yield self._read(index)
+
+    def input_quality(self) -> Quality:
+        """Mean over the blurred pictures that were read so far."""
+        return mean_quality(self._given.values())
+
+    def _read(self, index: int) -> Sample:
+        pair = self.source[index]
+        blurred, sharp = (each[None].float() / 255 for each in (pair.blurred, pair.sharp))
+        blur_mask = None if pair.blur_mask is None else pair.blur_mask[None].float()
+        if index not in self._given:
+            self._given[index] = measure(blurred, sharp, blur_mask)
+        return Sample(pair.name, blurred, sharp, blur_mask, self._given[index])

@@ -1,0 +1,55 @@
+"""Which pictures --data names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from unsmear.data import validation_samples
+from unsmear.errors import InputError
+from unsmear.evaluation import Samples, open_pairs
+
+from .makers import make_pairs
+
+
+def test_the_test_part_is_taken_where_there_is_one(tmp_path: Path) -> None:
+    make_pairs(tmp_path / "set" / "train", [True])
+    make_pairs(tmp_path / "set" / "test", [True, False])
+    assert len(open_pairs(str(tmp_path / "set"))) == 2
+    assert len(open_pairs(str(tmp_path / "set"), split="train")) == 1
+    assert len(open_pairs(str(tmp_path / "set" / "train"))) == 1
+    with pytest.raises(InputError, match="nowhere"):
+        open_pairs(str(tmp_path / "nowhere"))
+
+
+def test_held_out_samples_come_as_pairs(tmp_path: Path) -> None:
+    (tmp_path / "stills").mkdir()
+    photo = np.random.default_rng(0).integers(0, 256, (450, 450, 3), dtype=np.uint8)
+    Image.fromarray(photo).save(tmp_path / "stills" / "kept.png")
+    split = tmp_path / "split.yaml"
+    split.write_text("stills: [kept.png]\n")
+    source = open_pairs(f"synthetic:{tmp_path}", split=str(split))
+    assert len(source) == 60
+    wanted = validation_samples(tmp_path, split)
+    sharp = wanted.kinds.index("sharp")
+    pair = source[sharp]
+    assert pair.name == f"{sharp:02d}-sharp"
+    assert torch.equal(pair.blurred.float() / 255, wanted[sharp].blurred)
+    assert pair.blur_mask is not None
+    assert not pair.blur_mask.any()
+
+
+def test_the_input_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from unsmear.evaluation import samples as module
+
+    calls = []
+    measure = module.measure
+    monkeypatch.setattr(module, "measure", lambda *x: calls.append(1) or measure(*x))
+    samples = Samples(open_pairs(str(make_pairs(tmp_path / "pairs"))))
+    first, second = list(samples), list(samples)
+    assert len(calls) == 3
+    assert [each.given for each in first[:2]] == [each.given for each in second[:2]]
