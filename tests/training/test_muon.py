@@ -59,3 +59,22 @@ def test_its_state_comes_back_from_a_checkpoint():
 def test_a_vector_among_matrices_is_refused():
     with pytest.raises(ValueError, match="matrices"):
         MuonAdamW([{"params": [torch.nn.Parameter(torch.ones(3))], "orthogonal": True}])
+
+
+def test_a_closure_sees_all_groups():
+    weight, bias = torch.nn.Parameter(torch.eye(4)), torch.nn.Parameter(torch.ones(4))
+    optimizer = MuonAdamW([{"params": [weight], "orthogonal": True}, {"params": [bias]}], lr=0.1)
+    seen = []
+
+    def closure():
+        optimizer.zero_grad()
+        loss = (weight.sum() + bias.sum()).square()
+        loss.backward()
+        seen.append(weight.grad.clone())
+        return loss
+
+    for _ in range(2):
+        assert optimizer.step(closure) is not None
+    fresh = torch.autograd.grad((weight.sum() + bias.sum()).square(), weight)[0]
+    closure()
+    torch.testing.assert_close(seen[-1], fresh)  # not a sum over steps

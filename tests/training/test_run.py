@@ -1,120 +1,162 @@
-import dataclasses
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 
-import numpy as np
 import pytest
 import torch
-import yaml
-from PIL import Image
 
-pytest.importorskip("lightning")
-
-from unsmear.models import load_model
+from unsmear.cli.main import main
+from unsmear.errors import UnsmearError
+from unsmear.models import create_model, load_model, save_model
 from unsmear.models.weights import read_checkpoint
-from unsmear.training import load_config
-from unsmear.training.module import Deblurring
-from unsmear.training.run import train
+from unsmear.training.run import newest_checkpoint, train
+
+pytestmark = pytest.mark.filterwarnings("ignore")
 
 
-@pytest.fixture
-def folder(tmp_path):
-    """Two stills to train on and one to validate with."""
-    rng = np.random.default_rng(0)
-    stills = tmp_path / "photos" / "stills"
-    stills.mkdir(parents=True)
-    for name in ("one.png", "two.png", "held-out.png"):
-        noise = rng.integers(0, 256, (300, 300, 3), dtype=np.uint8)
-        Image.fromarray(noise).save(stills / name)
-    (tmp_path / "split.yaml").write_text("stills: [held-out.png]\n")
-    return tmp_path
+def weights_of(path):
+    return torch.load(path, weights_only=False)["state_dict"]
 
 
-@pytest.fixture
-def recipe(folder):
-    """A run of a few steps through every kind of decisions."""
-    return {
-        "model": "lmdvit-tiny",
-        "overrides": {"embed_dim": 4, "depths": [1] * 9, "num_heads": [1] * 9},
-        "output": str(folder / "run"),
-        "steps": 6,
-        "optimizer": "muon",
-        "device": "cpu",
-        "warmup_steps": 1,
-        "phases": [
-            {"until": 0.34, "patch_size": 32, "batch_size": 2, "decisions": "all"},
-            {"until": 0.67, "patch_size": 32, "batch_size": 2, "decisions": "mask"},
-            {"until": 1.0, "patch_size": 64, "batch_size": 2, "decisions": "sampled"},
-        ],
-        "data": {
-            "folder": str(folder / "photos"),
-            "validation_split": str(folder / "split.yaml"),
-            "cache": str(folder / "pool"),
-            "samples": 4,
-            "sample_size": 96,
-            "epoch_size": 4,
-            "validation_samples": 2,
-            "validation_size": 96,
-            "workers": 0,
-            "synthesis": {"cutout": 0.0, "clip": 0.0},
-        },
-    }
-
-
-def config_of(folder, recipe):
-    path = folder / "run.yaml"
-    path.write_text(yaml.safe_dump(recipe))
-    return load_config(path)
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_a_run_trains_validates_and_exports(folder, recipe):
-    config = config_of(folder, recipe)
-    path = train(config)
-    network = load_model(path)
-    assert network.config.embed_dim == 4
+def test_a_run_trains_validates_and_exports(folder, arguments):
+    path = train(arguments("--recall=0.9"))
+    assert load_model(path).config.embed_dim == 4
     metadata = read_checkpoint(path)[1]
-    assert json.loads(metadata["unsmear.recipe"])["steps"] == 6
+    assert json.loads(metadata["unsmear.recipe"])["trainer"]["max_steps"] == 6
     assert metadata["unsmear.steps"] == "6"
-    assert (folder / "run" / "last.ckpt").is_file()
     assert (folder / "run" / "best.ckpt").is_file()
-    logs = list((folder / "run" / "logs").glob("events*"))
-    assert logs
-
-    state = torch.load(folder / "run" / "last.ckpt", weights_only=False)
-    assert state["global_step"] == 6  # the latest, whether or not it is the best
+    assert list((folder / "run" / "logs").glob("events*"))
+    newest = newest_checkpoint(folder / "run" / "checkpoints")
+    assert torch.load(newest, weights_only=False)["global_step"] == 6
 
     # A finished run that is asked to go further goes on where it was.
-    further = dataclasses.replace(config, steps=8)
-    assert read_checkpoint(train(further))[1]["unsmear.steps"] == "8"
+    further = train(arguments("--trainer.max_steps=8"))
+    assert read_checkpoint(further)[1]["unsmear.steps"] == "8"
 
 
-@pytest.mark.filterwarnings("ignore")
-def test_weights_to_start_from_are_used(folder, recipe, small_network):
-    from unsmear.models import create_model, save_model
-
-    start = create_model("lmdvit-tiny", **recipe["overrides"])
-    saved = save_model(start, folder / "start.safetensors")
-    recipe |= {"init": str(saved), "steps": 1, "learning_rate": 1e-9, "final_rate": 1e-9}
-    trained = load_model(train(config_of(folder, recipe)))
+def test_weights_to_start_from_are_used(folder, recipe, arguments):
+    start = create_model("lmdvit-tiny", **recipe["model"]["overrides"])
+    recipe["model"]["init"] = str(save_model(start, folder / "start.safetensors"))
+    rates = ["learning_rate", "matrix_rate"]
+    still = [f"--model.optimizer.{rate}=1e-9" for rate in rates]
+    trained = load_model(train(arguments("--trainer.max_steps=1", *still)))
     for name, value in start.state_dict().items():
         torch.testing.assert_close(trained.state_dict()[name], value, atol=2e-3, rtol=2e-3)
 
 
-def test_reach_scales_what_predictors_send_into_the_features(folder, recipe, small_network):
-    config = config_of(folder, recipe)
-    gradients = []
-    for reach in (1.0, 0.25):
-        loss = dataclasses.replace(config.loss, pruning_reach=reach)
-        network = load_clone(small_network)
-        Deblurring(network, dataclasses.replace(config, loss=loss))
-        network.zero_grad()
-        network.eval()(torch.full((1, 3, 32, 32), 0.3), decisions="all").scores[0].sum().backward()
-        gradients.append(network.input_proj.weight.grad)
-    torch.testing.assert_close(gradients[1], 0.25 * gradients[0])
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_run_stopped_within_an_epoch_ends_in_the_same_weights(folder, recipe, arguments, workers):
+    recipe["data"] |= {"epoch_size": 8, "workers": workers}
+    recipe["data"]["phases"] = [{"patch_size": 32, "batch_size": 2, "decisions": "sampled"}]
+    recipe["model"]["overrides"]["drop_path"] = 0.3  # draws numbers, as the decisions do
+    whole = train(arguments(f"--output={folder / 'whole'}"))
+    for steps in (3, 6):  # of 4 an epoch
+        # The schedule must be that of the whole run: it is stopped by other means than max_steps.
+        stop = ["--trainer.limit_train_batches=1.0", "--checkpoint_every=3"]
+        if steps == 3:
+            first = subprocess.run(
+                [sys.executable, "-c", KILLED_AT_3, *arguments(*stop)], capture_output=True
+            )
+            assert first.returncode == 9, first.stderr.decode()[-2000:]
+            assert [p.name for p in (folder / "run" / "checkpoints").iterdir()] == [
+                "step=00000003.ckpt"
+            ]
+        else:
+            again = train(arguments(*stop))
+    one, other = load_model(whole).state_dict(), load_model(again).state_dict()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    last = "checkpoints/step=00000006.ckpt"
+    one, other = (
+        torch.load(folder / run / last, weights_only=False)["current_model_state"]
+        for run in ("whole", "run")
+    )
+    assert all(torch.equal(one[name], other[name]) for name in one)
 
 
-def load_clone(network):
-    """A network of its own: hooks stay on what they were put on."""
-    import copy
+KILLED_AT_3 = """
+import os, sys
+from unsmear.training.callbacks import StopWhenAsked
+from unsmear.training.run import train
+def die(self, trainer, *_):
+    if trainer.global_step == 4:
+        os._exit(9)
+StopWhenAsked.on_train_batch_end = die
+train(sys.argv[1:])
+"""
 
-    return copy.deepcopy(network)
+
+def test_a_broken_checkpoint_gives_way_to_the_one_before(folder, arguments):
+    train(arguments("--checkpoint_every=3"))
+    checkpoints = folder / "run" / "checkpoints"
+    newest = checkpoints / "step=00000006.ckpt"
+    newest.write_bytes(newest.read_bytes()[:1000])
+    with pytest.warns(UserWarning, match="cannot be read"):
+        assert newest_checkpoint(checkpoints) == checkpoints / "step=00000003.ckpt"
+    assert newest_checkpoint(folder / "nothing") is None
+
+
+def test_sigterm_saves_and_the_same_command_goes_on(folder, arguments):
+    words = ["train", arguments("--trainer.max_steps=100000")[0].removeprefix("--config=")]
+    code = "import sys; from unsmear.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    run = subprocess.Popen(
+        [sys.executable, "-c", code, *words, "--trainer.max_steps=100000", "--checkpoint_every=1"],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+    )
+    checkpoints = folder / "run" / "checkpoints"
+    deadline = time.monotonic() + 120
+    while not list(checkpoints.glob("*.ckpt")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    os.kill(run.pid, signal.SIGTERM)
+    _, errors = run.communicate(timeout=60)
+    assert run.returncode == 143
+    assert "the same command goes on from there" in errors.decode()
+    reached = torch.load(newest_checkpoint(checkpoints), weights_only=False)["global_step"]
+    assert reached > 0
+
+
+def test_steps_without_a_finite_gradient_are_skipped_and_counted(folder, arguments, monkeypatch):
+    from unsmear.training import module
+
+    calls = []
+
+    def broken(restored, *rest):
+        calls.append(1)
+        return {"l1": restored.mean() * (float("nan") if len(calls) == 2 else 1.0)}
+
+    monkeypatch.setattr(module, "reconstruction_terms", broken)
+    with pytest.warns(UserWarning, match="step 1 skipped"):
+        path = train(arguments("--model.loss.pruning=0"))
+    assert all(value.isfinite().all() for value in load_model(path).state_dict().values())
+
+    monkeypatch.setattr(module, "reconstruction_terms", lambda r, *_: {"l1": r.mean() * torch.nan})
+    with pytest.raises(UnsmearError, match="5 times in a row"):
+        train(arguments("--model.loss.pruning=0", "--trainer.max_steps=20"), resume=False)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--model.loss.l3=1"], "l3"),
+        (["--model.network=huge"], "no model 'huge'"),
+        (["--trainer.max_steps=-1"], "run's length"),
+        (["--data.phases=[{until: 0.5}]"], "rise to 1"),
+        (["--data.sources=[{layout: polaroid}]"], "polaroid"),
+        (["--data.pool.folder=/nowhere"], "nowhere"),
+    ],
+)
+def test_mistakes_are_named(arguments, words, says):
+    with pytest.raises(UnsmearError, match=says):
+        train(arguments(*words))
+
+
+def test_the_command_names_missing_and_broken_files(folder, capsys):
+    assert main(["train", str(folder / "nowhere.yaml")]) == 2
+    assert "nowhere.yaml" in capsys.readouterr().err
+    (folder / "broken.yaml").write_text("model: [")
+    assert main(["train", str(folder / "broken.yaml")]) == 2
+    assert main(["train"]) == 2
+    assert "YAML" in capsys.readouterr().err

@@ -1,47 +1,74 @@
-"""``unsmear train``: a training run from its YAML file."""
+"""``unsmear train``: a training run from its YAML files."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from itertools import takewhile
 from typing import Annotated
 
 import typer
 
-from unsmear.cli.console import say
+from unsmear.cli.console import complain, say
 from unsmear.cli.page import page
 from unsmear.errors import UnsmearError
 
 PAGE = page(
-    "CONFIG.yaml [--fresh]",
+    "CONFIG.yaml... [--fresh] [--SETTING VALUE]...",
     {
         "Examples": {
             "unsmear train configs/lmdvit-tiny.yaml": "the network that comes with the package",
-            "unsmear --model runs/mine/lmdvit-tiny.safetensors photo.jpg": "use what was trained",
+            "unsmear train configs/lmdvit.yaml configs/variants/leff.yaml": (
+                "the paper's run with one thing changed: later files win"
+            ),
+            "unsmear train configs/lmdvit.yaml --trainer.devices 4 --output runs/four": (
+                "any setting by name"
+            ),
+            "unsmear train --settings": "every setting with its meaning, as YAML",
+            "unsmear --model runs/four/trained.safetensors photo.jpg": "use what was trained",
         }
     },
 )
+CONTEXT = {"ignore_unknown_options": True}  # they are Lightning's
+STOPPED = 143  # what a program that SIGTERM ends gives
 
 
 def command(
-    config: Annotated[
-        Path, typer.Argument(metavar="CONFIG.yaml", help="The run; see configs/ for examples.")
-    ],
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="CONFIG.yaml...", help="The run; see configs/ for examples."),
+    ] = None,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Begin anew instead of at the last checkpoint.")
     ] = False,
+    settings: Annotated[
+        bool, typer.Option("--settings", help="Print every setting with its meaning, and stop.")
+    ] = False,
 ) -> None:
-    """Train a network on photos of one's own, made to move by a synthesizer.
+    """Train a network on pairs from disk, or on photos made to move by a synthesizer.
 
-    A run that was stopped goes on from its last checkpoint. It needs the train extra:
-    pip install 'unsmear[train]'.
+    A run that was stopped goes on from its last checkpoint. Trainer settings are Lightning's: many
+    GPUs (--trainer.devices), many machines (--trainer.num_nodes), precision and so on. It needs the
+    train extra: pip install 'unsmear[train]'.
     """
     try:
-        from unsmear.training import load_config
-        from unsmear.training.run import train
+        from unsmear.training.run import StoppedError, train
     except ModuleNotFoundError as missing:
         if (missing.name or "").startswith("unsmear"):
             raise
         raise UnsmearError(
             f"Training needs {missing.name}, which is not installed: pip install 'unsmear[train]'"
         ) from None
-    say(f"{train(load_config(config), resume=not fresh)}")
+    words = words or []
+    files = list(takewhile(lambda word: not word.startswith("--"), words))
+    values = words[len(files) :]
+    if settings:
+        values.append("--print_config=comments")
+    elif not files:
+        raise UnsmearError(
+            "Name the run's YAML file; configs/ holds examples. See 'unsmear train --help'."
+        )
+    arguments = [f"--config={path}" for path in files] + values
+    try:
+        say(f"{train(arguments, resume=not fresh)}")
+    except StoppedError as stop:
+        complain(stop)
+        raise typer.Exit(STOPPED) from None

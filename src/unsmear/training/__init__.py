@@ -1,6 +1,6 @@
 """Training: the one room that knows Lightning."""
 
-from unsmear.training.config import DataConfig, Phase, TrainConfig, load_config
+from unsmear.training.config import OptimizerConfig, Phase, PoolConfig, ValidationConfig
 from unsmear.training.losses import LossConfig
 
-__all__ = ["DataConfig", "LossConfig", "Phase", "TrainConfig", "load_config"]
+__all__ = ["LossConfig", "OptimizerConfig", "Phase", "PoolConfig", "ValidationConfig"]

@@ -1,63 +1,197 @@
-"""Loaders of a run: synthesized patches for training, held-out samples for validation."""
+"""Loaders of a run: mixed patches for training, held-out samples for validation."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from typing import Any
+
 import lightning as L
+import numpy as np
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from unsmear.data import (
     BlurSynthesizer,
     BlurTriple,
-    PatchDataset,
     SamplePool,
     ValidationSplit,
+    crop_patch,
     training_library,
     validation_samples,
 )
-from unsmear.training.config import Phase, TrainConfig
+from unsmear.data.mixture import SYNTHESIS, PatchMixture, Samples, SourceConfig, open_parts
+from unsmear.data.pool import bytes_to_unit
+from unsmear.training.config import Phase, PoolConfig, ValidationConfig, check_phases
+
+CALIBRATION_PATCHES = 96
+CALIBRATION_EPOCH = 2**40  # no run gets there: patches that were not trained on
 
 
-class SynthesizedBlur(L.LightningDataModule):
-    """Patches whose size follows the phase of the run.
+class LocalBlur(L.LightningDataModule):
+    """Patches mixed from data sets and synthesized samples; their size follows the run's phase.
 
     Args:
-        config: the run.
+        sources: what is mixed, by weight; None for the synthesized samples alone.
+        phases: in order, the last ending at 1; None for the paper's patches all along.
+        pool: the synthesized samples.
+        validation: what the weights are judged on.
+        epoch_size: patches drawn an epoch; validation follows each.
+        workers: loader processes; 0 loads in the training process. A run repeats whatever their
+            number: patch i of epoch e depends on the seed, e and i alone.
+        seed: of the patches.
+
+    Raises:
+        InputError: phases that do not cover the run, or material that is not there.
     """
 
-    def __init__(self, config: TrainConfig) -> None:
+    def __init__(
+        self,
+        sources: list[SourceConfig] | None = None,
+        phases: list[Phase] | None = None,
+        pool: PoolConfig = PoolConfig(),  # noqa: B008 - frozen
+        validation: ValidationConfig = ValidationConfig(),  # noqa: B008 - frozen
+        epoch_size: int = 3000,
+        workers: int = 1,
+        seed: int = 0,
+    ) -> None:
         super().__init__()
-        self.config = config
-        data = config.data
-        split = ValidationSplit.from_yaml(data.validation_split)
-        library = training_library(data.folder, split)
-        synthesizer = BlurSynthesizer(library, data.synthesis, config.seed, data.sample_size)
-        self.pool = SamplePool(data.cache, synthesizer, data.samples)
-        self.held_out = validation_samples(
-            data.folder, split, data.validation_samples, data.validation_size
-        )
-        self.phase = config.phases[0]
+        self.sources = tuple(sources or [SourceConfig(SYNTHESIS)])
+        self.phases = tuple(phases or [Phase(patch_size=512)])
+        check_phases(self.phases)
+        self.pool = pool
+        self.validation = validation
+        self.epoch_size = epoch_size
+        self.workers = workers
+        self.seed = seed
+        self._resumed: dict[str, int] = {}
+        self.phase = self.phases[0]
+
+    def setup(self, stage: str) -> None:
+        """Open the material."""
+        made = any(source.layout == SYNTHESIS for source in self.sources)
+        self._parts = open_parts(self.sources, self._open_pool() if made else None)
+        self._held_out = self._open_validation()
+
+    def _open_pool(self) -> SamplePool:
+        pool = self.pool
+        library = training_library(pool.folder, ValidationSplit.from_yaml(pool.split))
+        synthesizer = BlurSynthesizer(library, pool.synthesis, pool.seed, pool.size)
+        return SamplePool(pool.cache, synthesizer, pool.samples)
+
+    def _open_validation(self) -> Dataset[BlurTriple]:
+        wanted = self.validation
+        if wanted.source is None:
+            return validation_samples(  # pyright: ignore[reportReturnType]
+                self.pool.folder, self.pool.split, wanted.samples, wanted.size
+            )
+        (part,) = open_parts([wanted.source])
+        return CutSamples(part.samples, wanted.samples, wanted.size)
+
+    def phase_at(self, progress: float) -> int:
+        """Number of the phase in force when a share ``progress`` of the run is over."""
+        numbers = (n for n, phase in enumerate(self.phases) if progress < phase.until)
+        return next(numbers, len(self.phases) - 1)
 
     def train_dataloader(self) -> DataLoader[BlurTriple]:
         """Patches for one epoch; asked for anew before each."""
-        module, epoch = self.trainer.lightning_module, self.trainer.current_epoch  # pyright: ignore
-        phase: Phase = module.phase  # pyright: ignore[reportAssignmentType]
-        self.phase = phase
-        patches = PatchDataset(self.pool, phase.patch_size, self.config.seed, phase.aimed_share)
+        trainer = self.trainer
+        assert trainer is not None, "only a trainer asks for loaders"
+        epoch = trainer.current_epoch
+        resumed = self._resumed if self._resumed.get("epoch") == epoch else {}
+        self._resumed = {}
+        number = resumed.get("phase", self.phase_at(trainer.lightning_module.progress))  # pyright: ignore
+        self.phase = phase = self.phases[number]
+        patches = PatchMixture(
+            self._parts, phase.patch_size, self.epoch_size, self.seed, phase.aimed_share
+        )
         patches.set_epoch(epoch)
-        order = torch.Generator().manual_seed(self.config.seed * 1_000_003 + epoch)
-        chosen = torch.randperm(len(patches), generator=order)[: self.config.data.epoch_size]
-        ranks = self.trainer.world_size  # pyright: ignore[reportOptionalMemberAccess]
-        own = chosen[self.trainer.global_rank :: ranks]  # pyright: ignore[reportOptionalMemberAccess]
+        ranks = trainer.world_size
+        batch_size = max(1, phase.batch_size // ranks)
         return DataLoader(
             patches,
-            batch_size=max(1, phase.batch_size // ranks),
-            sampler=own.tolist(),
-            num_workers=self.config.data.workers,
+            batch_size=batch_size,
+            sampler=RestOfEpoch(
+                range(self.epoch_size)[trainer.global_rank :: ranks],
+                batch_size * resumed.get("batches", 0),
+            ),
+            num_workers=self.workers,
             drop_last=True,
             pin_memory=torch.cuda.is_available(),
+            # Its own, or a resumed run would draw other random numbers than one in one piece.
+            generator=torch.Generator().manual_seed(self.seed),
         )
 
     def val_dataloader(self) -> DataLoader[BlurTriple]:
         """Held-out samples, one at a time and always the same."""
-        return DataLoader(self.held_out, batch_size=1)  # pyright: ignore[reportArgumentType]
+        return DataLoader(self._held_out, batch_size=1, generator=torch.Generator())
+
+    def for_calibration(self) -> list[BlurTriple]:
+        """Patches to set the predictors on: the largest of the run, half of them about blur."""
+        size = max(phase.patch_size for phase in self.phases)
+        patches = PatchMixture(self._parts, size, CALIBRATION_PATCHES, self.seed)
+        patches.set_epoch(CALIBRATION_EPOCH)
+        return [patches[index] for index in range(len(patches))]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where in the epoch the run is."""
+        trainer = self.trainer
+        assert trainer is not None, "only a trainer saves"
+        done = trainer.fit_loop.epoch_loop.batch_progress.current.processed  # pyright: ignore
+        return {
+            "epoch": trainer.current_epoch,
+            "batches": done,
+            "phase": self.phases.index(self.phase),
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on after the batches that the saved run had done."""
+        self._resumed = state_dict
+
+
+class RestOfEpoch(Sampler[int]):
+    """Numbers of an epoch's patches without those that were trained on before a run stopped.
+
+    Its length is the whole epoch's: Lightning goes on counting batches where it stopped.
+
+    Args:
+        numbers: of the whole epoch, of one process.
+        done: how many of them to leave out.
+    """
+
+    def __init__(self, numbers: Sequence[int], done: int = 0) -> None:
+        self.numbers = numbers
+        self.done = done
+
+    def __len__(self) -> int:
+        """Count the whole epoch."""
+        return len(self.numbers)
+
+    def __iter__(self) -> Iterator[int]:
+        """Give what is left."""
+        return iter(self.numbers[self.done :])
+
+
+class CutSamples(Dataset[BlurTriple]):
+    """Squares about the blur of some pairs of a data set, always the same.
+
+    Args:
+        samples: the pairs.
+        count: how many, evenly spread; all where there are fewer.
+        size: side of the squares in pixels; smaller where a picture is.
+    """
+
+    def __init__(self, samples: Samples, count: int, size: int) -> None:
+        self.samples = samples
+        self.size = size
+        count = min(count, len(samples))
+        self.numbers = np.linspace(0, len(samples) - 1, count).round().astype(int).tolist()
+
+    def __len__(self) -> int:
+        """Count the squares."""
+        return len(self.numbers)
+
+    def __getitem__(self, index: int) -> BlurTriple:
+        """Give one: [3, S, S] blurred and sharp in [0, 1], [1, S, S] mask."""
+        sample = self.samples.bytes_of(self.numbers[index])
+        size = min(self.size, *sample.blurred.shape[-2:])
+        return bytes_to_unit(crop_patch(sample, size, np.random.default_rng(index), 1.0))

@@ -96,8 +96,11 @@ def reconstruction_terms(
         for name, term in _TERMS.items()
         if getattr(config, name)
     }
-    if config.inside and mask.any():
-        terms["inside"] = ((restored - sharp).abs() * mask).sum() / (3 * mask.sum())
+    if config.inside:
+        # Per picture, as all terms are: parts of a batch on several devices must add up to it.
+        area = 3 * mask.sum(dim=(1, 2, 3)).clamp(min=1)
+        inside = ((restored - sharp).abs() * mask).sum(dim=(1, 2, 3))
+        terms["inside"] = (inside / area).mean()
     if config.psnr:
         terms["psnr"] = psnr_term(restored, sharp, mask)
     return terms

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import math
-import time
 from typing import Any
 
 import lightning as L
 import torch
 import torch.nn.functional as F
+from lightning.pytorch.callbacks import Timer
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 
 from unsmear.data import BlurTriple
+from unsmear.errors import UnsmearError
 from unsmear.metrics import kept_pixels, psnr, weighted_psnr, window_agreement
-from unsmear.models import LMDViT, Restored
-from unsmear.training.config import Phase, TrainConfig
-from unsmear.training.losses import pruning_term, reconstruction_terms
+from unsmear.models import DEFAULT_MODEL, LMDViT, Restored, create_model, load_model
+from unsmear.training.config import DecisionMode, OptimizerConfig
+from unsmear.training.losses import LossConfig, pruning_term, reconstruction_terms
 from unsmear.training.muon import MuonAdamW
 
 LARGEST_DILATION = 24  # px the mask may grow: a predictor, too, keeps more than the blur
 PICTURES = 4  # drawn at each validation
+MOST_SKIPPED = 5  # steps in a row without a finite gradient before the run gives up
 
 
 def masked_error(picture: Tensor, sharp: Tensor, mask: Tensor) -> Tensor:
@@ -31,19 +34,41 @@ class Deblurring(L.LightningModule):
     """Trains an LMD-ViT on :class:`unsmear.data.BlurTriple` batches.
 
     Args:
-        network: what to train.
-        config: the run.
+        network: name of a configuration in ``unsmear.models``.
+        overrides: its fields to change, such as ``pruned_stages``.
+        init: checkpoint to start from instead of fresh weights, such as one to fine-tune;
+            predictors that it lacks start fresh.
+        loss: weights of the loss terms.
+        optimizer: how the weights move.
+        compile: have ``torch.compile`` translate the network first.
+
+    Raises:
+        ModelError: an unknown name or setting, or weights that do not fit.
     """
 
-    def __init__(self, network: LMDViT, config: TrainConfig) -> None:
+    def __init__(
+        self,
+        network: str = DEFAULT_MODEL,
+        overrides: dict[str, Any] | None = None,
+        init: str | None = None,
+        loss: LossConfig = LossConfig(),  # noqa: B008 - frozen
+        optimizer: OptimizerConfig = OptimizerConfig(),  # noqa: B008 - frozen
+        compile: bool = False,
+    ) -> None:
         super().__init__()
-        self.network = network
-        self.config = config
-        self._limit_reach(config.loss.pruning_reach)
-        self._scales = [network.scale_of(stage) for stage, _ in network.predictor_places]
+        if init is None:
+            built = create_model(network, **(overrides or {}))
+        else:
+            built = load_model(init, fresh_predictors=True, **(overrides or {}))
+        self.network: LMDViT = built.train()
+        self.loss = loss
+        self.optimizer = optimizer
+        self._limit_reach(loss.pruning_reach)
+        self._scales = [built.scale_of(stage) for stage, _ in built.predictor_places]
         self.progress = 0.0  # share of the run that is over, in [0, 1]
-        self._seconds_before = 0.0  # of earlier sessions of a resumed run
-        self._started = time.monotonic()
+        self.skipped = 0  # steps in a row
+        if compile:
+            self.network.compile()
 
     def _limit_reach(self, share: float) -> None:
         """Let only a share of the predictors' gradient through to the features."""
@@ -58,44 +83,25 @@ class Deblurring(L.LightningModule):
 
     # --- how far the run is ---
 
-    @property
-    def seconds(self) -> float:
-        """Seconds of training so far, earlier sessions included."""
-        return self._seconds_before + time.monotonic() - self._started
-
     def _measure_progress(self) -> float:
-        if self.config.minutes is None:
-            return min(1.0, self.global_step / (self.config.steps or 1))
+        trainer = self.trainer
+        shares = [trainer.global_step / trainer.max_steps if trainer.max_steps > 0 else 0.0]
+        for timer in (c for c in trainer.callbacks if isinstance(c, Timer)):  # pyright: ignore
+            spent, left = timer.time_elapsed(), timer.time_remaining() or 0.0
+            shares.append(spent / (spent + left))
         # All processes follow one clock: their rates must be equal, or their weights drift apart.
-        seconds = self.trainer.strategy.broadcast(self.seconds)
-        return min(1.0, seconds / (60 * self.config.minutes))
-
-    @property
-    def phase(self) -> Phase:
-        """The phase in force; it changes between epochs, with the loader."""
-        return self.config.phase_at(self.progress)
-
-    def on_train_start(self) -> None:
-        """Start the clock."""
-        self._started = time.monotonic()
+        return min(1.0, trainer.strategy.broadcast(max(shares)))
 
     def on_train_batch_end(self, outputs: Any, batch: BlurTriple, batch_idx: int) -> None:
-        """Look at the clock; the run ends, after a last validation, when its time is over."""
+        """Look at the clock."""
         self.progress = self._measure_progress()
-        self.trainer.should_stop = self.progress >= 1
-
-    def on_train_epoch_start(self) -> None:
-        """Fix the phase for the epoch."""
-        self._decisions = self.trainer.datamodule.phase.decisions  # pyright: ignore
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the clock with the weights."""
-        checkpoint["seconds"] = self.seconds
-        checkpoint["progress"] = self.progress
+        """Keep the clock; it may be saved before ``on_train_batch_end`` has looked at it."""
+        checkpoint["progress"] = self._measure_progress()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on where the clock stood."""
-        self._seconds_before = checkpoint["seconds"]
         self.progress = checkpoint["progress"]
 
     # --- steps ---
@@ -104,23 +110,47 @@ class Deblurring(L.LightningModule):
         """One step: all losses on one batch."""
         blurred, sharp, mask = batch
         out: Restored = self.network(blurred, decisions=self._steering(mask))
-        terms = reconstruction_terms(out.restored, sharp, mask, self.config.loss)
+        terms = reconstruction_terms(out.restored, sharp, mask, self.loss)
         if out.scores:
             terms["pruning"] = pruning_term(out.scores, mask, self._scales)
-        loss = sum(getattr(self.config.loss, name) * term for name, term in terms.items())
+        loss = sum(getattr(self.loss, name) * term for name, term in terms.items())
         self.log_dict({f"loss/{name}": term.detach() for name, term in terms.items()})
         if mask.any():
             before, after = (masked_error(x.detach(), sharp, mask) for x in (blurred, out.restored))
             self.log("gain", 10 * torch.log10(before / after), prog_bar=True)
         self.log("loss/total", loss, prog_bar=True)
         self.log("rate", self.optimizers().param_groups[0]["lr"])  # pyright: ignore
-        self.log("seconds", self.seconds)
+        if out.keep:
+            self.log("kept", torch.stack([keep.detach().mean() for keep in out.keep]).mean())
         self.log("progress", self.progress, prog_bar=True)
         return loss  # pyright: ignore[reportReturnType]
 
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Skip a step whose gradient is not finite, and stop after several in a row.
+
+        By now the processes have averaged their gradients, so that all of them agree.
+
+        Raises:
+            UnsmearError: no step had a finite gradient for too long.
+        """
+        own = [p for p in self.parameters() if p.grad is not None]
+        if torch.nn.utils.get_total_norm([p.grad for p in own if p.grad is not None]).isfinite():
+            self.skipped = 0
+            return
+        self.skipped += 1
+        if self.skipped >= MOST_SKIPPED:
+            raise UnsmearError(
+                f"The loss or its gradient was not finite {self.skipped} times in a row, at step "
+                f"{self.global_step}: lower the learning rate, or go on from an older checkpoint."
+            )
+        rank_zero_warn(f"step {self.global_step} skipped: its loss or gradient is not finite")
+        for parameter in own:
+            parameter.grad = None  # optimisers pass over what has none
+
     def _steering(self, mask: Tensor) -> Tensor | str | None:
-        if self._decisions != "mask":
-            return None if self._decisions == "sampled" else "all"
+        mode: DecisionMode = self.trainer.datamodule.phase.decisions  # pyright: ignore
+        if mode != "mask":
+            return None if mode == "sampled" else "all"
         reach = int(torch.randint(0, LARGEST_DILATION + 1, ()))
         grown = F.max_pool2d(mask, (2 * reach + 1, 1), stride=1, padding=(reach, 0))
         return F.max_pool2d(grown, (1, 2 * reach + 1), stride=1, padding=(0, reach))
@@ -133,28 +163,33 @@ class Deblurring(L.LightningModule):
         if mask.any():
             gain = weighted_psnr(out.restored, sharp, mask) - weighted_psnr(blurred, sharp, mask)
             self.log("val/gain", gain.mean(), prog_bar=True, batch_size=1)
-        if out.keep:
-            kept = self.final_kept(out, mask)
-            share = window_agreement(kept, mask, self.network.config.window_size)
-            for name in ("recall", "sharp_kept"):
-                value = getattr(share, name)
-                if not math.isnan(value):
-                    self.log(f"val/{name}", value, batch_size=1)
+        self._judge_decisions(out, mask)
         if batch_idx < PICTURES and self.logger is not None:
             self._draw(batch_idx, batch, out)
 
-    def final_kept(self, out: Restored, mask: Tensor) -> Tensor:
-        """Pixels of the windows that the last predictor kept: bool [B, 1, H, W]."""
-        stage, shift = self.network.predictor_places[-1]
-        scale = self.network.scale_of(stage)
-        side = self.network.config.window_size * scale
-        return kept_pixels(out.keep[-1], side, shift * scale, *mask.shape[-2:])
+    def _judge_decisions(self, out: Restored, mask: Tensor) -> None:
+        """Log how the kept windows of each stage's last predictor meet the mask."""
+        side = self.network.config.window_size
+        last = {stage: (n, shift) for n, (stage, shift) in enumerate(self.network.predictor_places)}
+        for stage, (number, shift) in last.items():
+            scale = self.network.scale_of(stage)
+            keep = out.keep[number]
+            pixels = kept_pixels(keep, side * scale, shift * scale, *mask.shape[-2:])
+            share = window_agreement(pixels, mask, side * scale)
+            self.log(f"val/kept_{stage}", keep.mean(), batch_size=1)
+            for name in ("precision", "recall", "sharp_kept"):
+                value = getattr(share, name)
+                if not math.isnan(value):
+                    self.log(f"val/{name}_{stage}", value, batch_size=1)
 
     def _draw(self, index: int, batch: BlurTriple, out: Restored) -> None:
         board = getattr(self.logger, "experiment", None)
         if board is None or not hasattr(board, "add_image"):
             return
-        grey = [x.expand(-1, 3, -1, -1) for x in (batch.blur_mask, out.blur_map)]
+        maps = [batch.blur_mask, out.blur_map]
+        if out.keep:
+            maps.append(F.interpolate(out.keep[-1], size=batch.blur_mask.shape[-2:]))
+        grey = [x.float().expand(-1, 3, -1, -1) for x in maps]
         row = torch.cat([batch.blurred, out.restored.clamp(0, 1), batch.sharp, *grey], dim=-1)
         board.add_image(f"validation/{index}", row[0].float().cpu(), self.global_step)
 
@@ -162,17 +197,16 @@ class Deblurring(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW, or Muon with it, with a linear rise and a cosine fall over the run."""
-        config = self.config
+        config = self.optimizer
         # Gradients of single weights deep inside are near Adam's usual epsilon of 1e-8.
         optimizer = MuonAdamW(
             self._parameter_groups(), lr=config.learning_rate, betas=(0.9, 0.999), eps=1e-10
         )
-        floor = config.final_rate / config.learning_rate
 
         def rate(step: int) -> float:
             rise = min(1.0, (step + 1) / max(1, config.warmup_steps))
             cosine = 0.5 * (1 + math.cos(math.pi * self.progress))
-            return rise * (floor + (1 - floor) * cosine)
+            return rise * (config.final_share + (1 - config.final_share) * cosine)
 
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
         return {
@@ -181,18 +215,25 @@ class Deblurring(L.LightningModule):
         }
 
     def _parameter_groups(self) -> list[dict[str, Any]]:
-        """Matrices that Muon steps, other weights, and biases and norms without decay."""
-        config = self.config
-        layers = [m.weight for m in self.network.modules() if isinstance(m, nn.Linear)]
-        orthogonal = set(layers if config.optimizer == "muon" else ())
-        groups: dict[str, list[nn.Parameter]] = {"matrices": [], "weights": [], "vectors": []}
-        for p in self.network.parameters():
-            kind = "matrices" if p in orthogonal else "weights" if p.ndim > 1 else "vectors"
-            groups[kind].append(p)
-        rates = config.matrix_rate or 2 * config.learning_rate
+        """Predictors, matrices that Muon steps, other weights, and biases and norms.
+
+        Depthwise filters and the projections of the picture, with a handful of inputs to a row, are
+        no matrices in Muon's sense.
+        """
+        config, network = self.optimizer, self.network
+        layers = [m for m in network.modules() if isinstance(m, nn.Linear)]
+        layers += [*network.shrink, *network.grow]
+        orthogonal = {m.weight for m in layers if config.name == "muon"}
+        judging = {p for stage in network.stages for p in stage.predictors.parameters()}  # pyright: ignore
+        decay = {"weight_decay": config.weight_decay}
         options = {
-            "matrices": {"weight_decay": config.weight_decay, "orthogonal": True, "lr": rates},
-            "weights": {"weight_decay": config.weight_decay},
+            "predictors": {**decay, "lr": config.predictor_rate or config.learning_rate},
+            "matrices": {**decay, "orthogonal": True, "lr": config.matrix_rate},
+            "weights": decay,
             "vectors": {"weight_decay": 0.0},
         }
+        groups: dict[str, list[nn.Parameter]] = {kind: [] for kind in options}
+        for p in network.parameters():
+            kind = "matrices" if p in orthogonal else "weights" if p.ndim > 1 else "vectors"
+            groups["predictors" if p in judging else kind].append(p)
         return [{"params": own, **options[kind]} for kind, own in groups.items() if own]

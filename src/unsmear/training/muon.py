@@ -25,13 +25,14 @@ class MuonAdamW(torch.optim.AdamW):
     """AdamW, but for groups of matrices marked ``orthogonal=True``, which step by Muon.
 
     Args:
-        params: groups; those marked hold parameters [rows, columns] only.
+        params: groups; those marked hold weights [rows, ...] only, which step as matrices of so
+            many rows.
         lr: learning rate of groups that have none of their own.
         momentum: of the marked groups.
         **adamw: further options of :class:`torch.optim.AdamW`.
 
     Raises:
-        ValueError: a marked group holds a parameter that is no matrix.
+        ValueError: a marked group holds a parameter of one dimension.
     """
 
     def __init__(
@@ -41,16 +42,21 @@ class MuonAdamW(torch.optim.AdamW):
         for group in self.param_groups:
             group.setdefault("orthogonal", False)
             group.setdefault("momentum", momentum)
-            if group["orthogonal"] and any(p.ndim != 2 for p in group["params"]):
-                raise ValueError("Muon steps matrices only; put other parameters in other groups.")
+            if group["orthogonal"] and any(p.ndim < 2 for p in group["params"]):
+                raise ValueError("Muon steps matrices only; put vectors into another group.")
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One step of every parameter that has a gradient."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                # Before the groups are parted: a closure clears the gradients of them all.
+                loss = closure()
         groups = self.param_groups
         self.param_groups = [group for group in groups if not group["orthogonal"]]
         try:
-            loss = super().step(closure)  # pyright: ignore[reportArgumentType]
+            super().step()
         finally:
             self.param_groups = groups
         for group in groups:
@@ -63,21 +69,25 @@ class MuonAdamW(torch.optim.AdamW):
         for weight in group["params"]:
             if weight.grad is not None:
                 by_shape[tuple(weight.shape)].append(weight)
-        for (rows, columns), weights in by_shape.items():
+        for shape, weights in by_shape.items():
             # All matrices of a shape in one product: most are too small to keep the cores busy.
-            steps = orthogonalize(torch.stack([self._momentum(w, group) for w in weights]))
-            size = group["lr"] * ADAMW_STEP * max(rows, columns) ** 0.5
+            directions = torch.stack([self._direction(w, group) for w in weights]).flatten(2)
+            steps = orthogonalize(directions)
+            size = group["lr"] * ADAMW_STEP * max(directions.shape[1:]) ** 0.5
             for weight, step in zip(weights, steps, strict=True):
                 weight.mul_(1 - group["lr"] * group["weight_decay"])
-                weight.add_(step.to(weight.dtype), alpha=-size)
+                weight.add_(step.reshape(shape).to(weight.dtype), alpha=-size)
 
-    def _momentum(self, weight: Tensor, group: dict[str, Any]) -> Tensor:
-        state, gradient, share = self.state[weight], weight.grad, 1 - group["momentum"]
+    def _direction(self, weight: Tensor, group: dict[str, Any]) -> Tensor:
+        """Nesterov's momentum of a weight, updated with its gradient."""
+        gradient = weight.grad
+        assert gradient is not None, "weights without one were left out"
+        state = self.state[weight]
         if "momentum_buffer" not in state:
             state["momentum_buffer"] = torch.zeros_like(weight)
             state["step"] = torch.zeros(())  # AdamW looks for it when a state is loaded
-        momentum = state["momentum_buffer"].lerp_(gradient, share)
-        return torch.lerp(gradient, momentum, group["momentum"])  # Nesterov's
+        momentum = state["momentum_buffer"].lerp_(gradient, 1 - group["momentum"])
+        return torch.lerp(gradient, momentum, group["momentum"])
 
 
 def orthogonalize(matrices: Tensor) -> Tensor:

@@ -1,97 +1,213 @@
-"""One training run from its configuration to a checkpoint that the command can use."""
+"""One training run, from its YAML files to a checkpoint that the command can use."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
-from functools import partial
+import warnings
+from argparse import ArgumentError
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import (
-    LearningRateMonitor,
-    ModelCheckpoint,
-    RichProgressBar,
-    WeightAveraging,
-)
+from jsonargparse import Namespace
+from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
-from torch import Tensor
 
-from unsmear.models import create_model, load_model, save_model
+from unsmear.errors import InputError, UnsmearError
+from unsmear.models import save_model
 from unsmear.runtime import tune_process
-from unsmear.training.config import TrainConfig
-from unsmear.training.data import SynthesizedBlur
+from unsmear.training.calibration import calibrate
+from unsmear.training.callbacks import AveragedWeights, ProgressBar, RandomStates, StopWhenAsked
+from unsmear.training.data import LocalBlur
 from unsmear.training.module import Deblurring
 
+KEPT = 2  # newest checkpoints: the last but one is for when the last is broken
+WHOLE = "trained.safetensors"
 
-def train(config: TrainConfig, *, resume: bool = True) -> Path:
-    """Train, and write the averaged weights as ``<output>/<model>.safetensors``.
 
-    Args:
-        config: the run.
-        resume: go on from ``<output>/last.ckpt`` where there is one.
+class StoppedError(UnsmearError):
+    """The run was asked to stop, and has saved how far it was."""
 
-    Returns:
-        The checkpoint's path. The best by validation is beside it as ``best.ckpt``.
-    """
-    tune_process()
-    L.seed_everything(config.seed, verbose=False)
-    torch.set_float32_matmul_precision("high")
-    output = Path(config.output)
-    output.mkdir(parents=True, exist_ok=True)
-    if config.init is None:
-        network = create_model(config.model, **config.overrides)
-    else:
-        network = load_model(config.init, fresh_predictors=True, **config.overrides)
-    module = Deblurring(network.train(), config)
-    # Two callbacks: one alone would write its "last" only when it has a new best.
-    best = ModelCheckpoint(
-        output, filename="best", monitor="val/gain", mode="max", enable_version_counter=False
-    )
-    latest = ModelCheckpoint(output, filename="last", enable_version_counter=False)
-    devices = config.devices
-    if config.device == "cpu":
-        devices = 1 if devices == "auto" else int(devices)
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) // devices))
-    trainer = L.Trainer(
-        accelerator=config.device,
-        devices=devices,
-        strategy="auto" if devices in (1, "auto") else "ddp_find_unused_parameters_true",
-        use_distributed_sampler=False,
-        precision=config.precision,  # pyright: ignore[reportArgumentType]
-        max_epochs=-1,
-        gradient_clip_val=config.clip,
-        reload_dataloaders_every_n_epochs=1,
-        num_sanity_val_steps=0,
-        log_every_n_steps=20,
-        default_root_dir=output,
-        logger=TensorBoardLogger(output, name="logs", version=""),
-        callbacks=[
-            WeightAveraging(use_buffers=False, avg_fn=partial(_average, config.ema)),
+
+class TrainingCLI(LightningCLI):
+    """Lightning's command line with this project's defaults and callbacks."""
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        super().__init__(
+            Deblurring,
+            LocalBlur,
+            run=False,
+            args=list(arguments),
+            seed_everything_default=0,
+            save_config_kwargs={"overwrite": True},
+            parser_kwargs={"exit_on_error": False},
+            trainer_defaults={
+                "max_epochs": -1,
+                "gradient_clip_val": 1.0,
+                "num_sanity_val_steps": 0,
+                "log_every_n_steps": 20,
+                # Each process takes its own part of an epoch, whose patches change with the phase.
+                "use_distributed_sampler": False,
+                "reload_dataloaders_every_n_epochs": 1,
+            },
+        )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add what is neither the trainer's nor the network's nor the data's."""
+        parser.add_argument(
+            "--output", default="runs/mine", help="folder for checkpoints, logs and final weights"
+        )
+        parser.add_argument(
+            "--checkpoint_every", type=int, default=500, help="steps from checkpoint to checkpoint"
+        )
+        parser.add_argument(
+            "--recall",
+            type=float | None,
+            default=None,
+            help="share of the blur that every predictor's windows must hold, (0, 1]; in the end "
+            "the predictors are shifted to it. null leaves them as they were trained",
+        )
+        parser.link_arguments("seed_everything", "data.seed", compute_fn=_seed)
+
+    def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
+        """Complete what the YAML leaves open."""
+        output = Path(self.config["output"])
+        every = self.config["checkpoint_every"]
+        self.stop = StopWhenAsked()
+        latest = ModelCheckpoint(
+            output / "checkpoints",
+            filename="{step:08d}",
+            monitor="step",
+            mode="max",
+            save_top_k=KEPT,
+            every_n_train_steps=every,
+            enable_version_counter=False,
+        )
+        best = ModelCheckpoint(
+            output, filename="best", monitor="val/gain", mode="max", enable_version_counter=False
+        )
+        own = [
+            AveragedWeights(self.config["model"]["optimizer"]["ema"]),
+            RandomStates(),
             best,
             latest,
-            LearningRateMonitor("step"),
-            RichProgressBar(),
-        ],
-    )
-    last = output / "last.ckpt"
-    trainer.fit(
-        module, SynthesizedBlur(config), ckpt_path=last if resume and last.is_file() else None
-    )
-    trainer.save_checkpoint(last)
-    return export(module, config, output / f"{config.model}.safetensors")
+            self.stop,
+        ]
+        trainer = self.config["trainer"]
+        if trainer["logger"] is not False:
+            own.append(LearningRateMonitor("step"))
+        if trainer["enable_progress_bar"] is not False:
+            own.append(ProgressBar())
+        if trainer["logger"] in (None, True):
+            kwargs["logger"] = TensorBoardLogger(output, name="logs", version="")
+        kwargs.setdefault("default_root_dir", str(output))
+        if trainer["strategy"] == "auto" and _several_devices(trainer):
+            # With every window kept, predictors have no say and get no gradient.
+            kwargs["strategy"] = "ddp_find_unused_parameters_true"
+        if trainer["accelerator"] == "cpu" and isinstance(trainer["devices"], int):
+            # On the CPU, devices are processes that share the cores.
+            torch.set_num_threads(max(1, (os.cpu_count() or 1) // trainer["devices"]))
+        return super().instantiate_trainer(callbacks=own, **kwargs)
 
 
-def _average(decay: float, averaged: Tensor, current: Tensor, steps: Tensor) -> Tensor:
-    """One step of an exponential mean whose memory grows with the run up to ``decay``."""
-    share = 1 - min(decay, (1 + int(steps)) / (10 + int(steps)))
-    return torch.lerp(averaged, current.to(averaged.dtype), share)
+def train(arguments: Sequence[str], *, resume: bool = True) -> Path:
+    """Train, and write the averaged weights as ``<output>/trained.safetensors``.
+
+    Args:
+        arguments: of Lightning's command line: ``--config FILE`` as often as wanted, the later
+            over the earlier, then ``--trainer.max_steps 100`` and the like.
+        resume: go on from the newest checkpoint in ``<output>/checkpoints`` that can be read.
+
+    Returns:
+        The weights' path. The best by validation is beside it as ``best.ckpt``.
+
+    Raises:
+        InputError: a file or value that is wrong.
+        StoppedError: the run was asked to stop before its end.
+    """
+    tune_process()
+    torch.set_float32_matmul_precision("high")
+    # The command has read its own words already; Lightning suspects a mistake there.
+    warnings.filterwarnings("ignore", "LightningCLI's args parameter")
+    try:
+        cli = TrainingCLI(arguments)
+    except (ArgumentError, ValueError) as error:
+        raise InputError(_sentence(error)) from None
+    trainer = cli.trainer
+    if trainer.max_steps < 0 and not _timed(cli.config):
+        raise InputError(
+            "Give the run's length as trainer.max_steps, or as trainer.max_time (DD:HH:MM:SS)."
+        )
+    output = Path(cli.config["output"])
+    checkpoints = output / "checkpoints"
+    start = newest_checkpoint(checkpoints) if resume else None
+    trainer.fit(cli.model, cli.datamodule, ckpt_path=start, weights_only=False)
+    if trainer.global_step:
+        trainer.save_checkpoint(checkpoints / f"step={trainer.global_step:08d}.ckpt")
+    if cli.stop.asked:
+        raise StoppedError(
+            f"stopped at step {trainer.global_step}; the same command goes on from there"
+        )
+    recall = cli.config["recall"]
+    if recall is not None and trainer.is_global_zero:
+        calibrate(cli.model.network, cli.datamodule.for_calibration(), recall)
+    return export(cli.model, cli.config, trainer.global_step, output / WHOLE)
 
 
-def export(module: Deblurring, config: TrainConfig, path: Path) -> Path:
+def newest_checkpoint(folder: Path) -> Path | None:
+    """Find the newest checkpoint that can be read; warn of those that cannot."""
+    for path in sorted(folder.glob("step=*.ckpt"), reverse=True):
+        if _can_be_read(path):
+            return path
+        warnings.warn(f"{path} cannot be read; trying the one before", stacklevel=2)
+    return None
+
+
+def _can_be_read(path: Path) -> bool:
+    try:
+        torch.load(path, map_location="meta", weights_only=False)
+    except Exception:  # whatever a broken file makes of the unpickler
+        return False
+    return True
+
+
+def export(module: Deblurring, config: Namespace, steps: int, path: Path) -> Path:
     """Write the network in half precision with the run's settings beside its own."""
-    recipe = json.dumps(dataclasses.asdict(config))
-    about = {"unsmear.recipe": recipe, "unsmear.steps": str(module.global_step)}
+    recipe = {
+        name: config[name] for name in ("seed_everything", "trainer", "model", "data", "recall")
+    }
+    plain = json.dumps(Namespace(recipe).as_dict(), default=str)
+    about = {"unsmear.recipe": plain, "unsmear.steps": str(steps)}
     return save_model(module.network, path, dtype=torch.float16, metadata=about)
+
+
+def _sentence(error: BaseException) -> str:
+    """What is wrong with a setting; our own words where the parser has wrapped them."""
+    inner: BaseException | None = error
+    while inner is not None:
+        if isinstance(inner, UnsmearError):
+            return str(inner)
+        inner = inner.__cause__ or inner.__context__
+    return " ".join(str(error).split())
+
+
+def _seed(seed: Any) -> int:
+    """Lightning takes true and false for a seed, too."""
+    return int(seed)
+
+
+def _timed(config: Namespace) -> bool:
+    return config["trainer"]["max_time"] is not None
+
+
+def _several_devices(trainer: Any) -> bool:
+    devices, nodes = trainer["devices"], trainer["num_nodes"]
+    if nodes > 1:
+        return True
+    if trainer["accelerator"] != "cpu" and devices in ("auto", -1, "-1"):
+        return torch.cuda.device_count() > 1
+    return str(devices) not in ("auto", "1")
