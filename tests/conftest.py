@@ -48,7 +48,7 @@ def small_network() -> LMDViT:
     """A network of a few thousand parameters with decisions that differ from window to window."""
     torch.manual_seed(0)
     network = create_model(
-        "lmdvit-tiny", embed_dim=4, depths=(1, 2, 1, 1, 2, 1, 1, 2, 1), num_heads=(1,) * 9
+        "lmdvit", embed_dim=4, depths=(1, 2, 1, 1, 2, 1, 1, 2, 1), num_heads=(1,) * 9
     )
     for stage in network.stages:
         for predictor in stage.predictors:

@@ -32,7 +32,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint whose decisions differ from window to window."""
     torch.manual_seed(0)
     depths = (1, 2, 1, 1, 1, 1, 1, 2, 1)
-    network = create_model("lmdvit-tiny", embed_dim=4, depths=depths, num_heads=(1,) * 9)
+    network = create_model("lmdvit", embed_dim=4, depths=depths, num_heads=(1,) * 9)
     for name, weight in network.named_parameters():
         if ".predictors." in name and weight.ndim == 2:
             torch.nn.init.normal_(weight, std=4 * weight.shape[1] ** -0.5)
