@@ -224,7 +224,7 @@ def test_drop_path_rises_and_falls():
 
 def test_global_feed_forward_is_a_variant():
     network = create_model(
-        "lmdvit-tiny", embed_dim=4, depths=(1,) * 9, num_heads=(1,) * 9, feed_forward="leff"
+        "lmdvit", embed_dim=4, depths=(1,) * 9, num_heads=(1,) * 9, feed_forward="leff"
     )
     x = torch.rand(1, 3, 128, 128)
     with torch.no_grad():
