@@ -127,15 +127,15 @@ def test_train_hands_over(photo: Path, run: Run, monkeypatch: pytest.MonkeyPatch
     pytest.importorskip("lightning")
     seen = []
 
-    def train(config: object, *, resume: bool) -> Path:
-        seen.append((config.minutes, resume))  # pyright: ignore
+    def train(arguments: list[str], *, resume: bool) -> Path:
+        seen.append((arguments, resume))
         return Path("weights.safetensors")
 
     monkeypatch.setattr(import_module("unsmear.training.run"), "train", train)
-    Path("run.yaml").write_text("minutes: 3\n")
     assert run("train", "run.yaml", plain=True).out == "weights.safetensors\n"
-    run("train", "run.yaml", "--fresh", plain=True)
-    assert seen == [(3, True), (3, False)]
+    run("train", "run.yaml", "more.yaml", "--fresh", "--trainer.devices", "2", plain=True)
+    files = ["--config=run.yaml", "--config=more.yaml"]
+    assert seen == [(files[:1], True), ([*files, "--trainer.devices", "2"], False)]
 
 
 def test_demo_shows_before_and_after(checkpoint: Path, photo: Path, run: Run) -> None:

@@ -34,7 +34,7 @@ def gradients(folder, words, devices):
 
 @pytest.mark.filterwarnings("ignore")
 def test_two_processes_have_the_gradients_of_one(folder, recipe, arguments):
-    recipe["trainer"] |= {"max_steps": 1, "precision": "32-true", "logger": False}
+    recipe["trainer"] |= {"max_steps": 1, "precision": "64-true", "logger": False}
     recipe["model"]["overrides"]["drop_path"] = 0.0
     recipe["model"]["loss"] = {"inside": 0.5, "psnr": 0.1}
     recipe["data"]["phases"] = [{"patch_size": 64, "batch_size": 4, "decisions": "all"}]
