@@ -1,17 +1,22 @@
 """JPEG: the same tables, subsampling and segments out as came in.
 
-JPEG stores blocks of brightness and (often fewer) colour samples, not RGB. Writing a decoded RGB
-picture again with the same tables still moves untouched pixels, mostly because the smoothing that
-decoders apply to the coarse colour samples is not undone when they are made again, and because
-blocks reach beyond the picture's right and lower border, where the new encoder has to guess. So
-untouched pixels are written from the stored samples themselves: `_stored_planes` gets them from the
-original file, without smoothing and with what lies beyond the border, and only touched pixels are
-converted from RGB.
+JPEG stores blocks of frequencies of brightness and (often fewer) colour samples, not RGB. A changed
+file keeps the very numbers of each block without a changed pixel (`jpeg_scan`, `jpeg_blocks`).
+
+Where they cannot be had (progressive files, and pictures to be turned whose sides are not whole
+blocks), the file is encoded again, with the same tables. Doing that with decoded RGB would move
+untouched pixels, mostly because the smoothing that decoders apply to the coarse colour samples is
+not undone when they are made again, and because blocks reach beyond the picture's right and lower
+border, where the new encoder has to guess. So untouched pixels are encoded from the stored samples
+themselves: `_stored_planes` gets them from the original file, without smoothing and with what lies
+beyond the border, and only touched pixels are converted from RGB.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
+import math
 import struct
 import warnings
 from collections.abc import Sequence
@@ -23,12 +28,13 @@ from PIL import Image, JpegImagePlugin
 from unsmear.errors import OutputError
 from unsmear.images import exif
 from unsmear.images.formats import Tell, Unreadable, too_large
+from unsmear.images.jpeg_blocks import change_blocks, component_weights, turn_blocks
+from unsmear.images.jpeg_scan import Unkept, read_scan, write_scan
+from unsmear.images.jpeg_segments import APP0, APP1, APP2, APP14, COM, Segment, split
 from unsmear.images.metadata import Metadata, upright_xmp
 from unsmear.images.picture import Picture, pil_image
 from unsmear.images.samples import Kind, Samples, convert, orient
 
-_APP0, _APP1, _APP2, _APP14, _COM = 0xE0, 0xE1, 0xE2, 0xEE, 0xFE
-_SOI, _SOS = 0xD8, 0xDA
 _EXIF, _XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
 _ICC, _MPF = b"ICC_PROFILE\0", b"MPF\0"
 _MAX_PAYLOAD = 65533
@@ -38,14 +44,6 @@ _SUBSAMPLINGS: dict[tuple[tuple[int, int], ...], int] = {
     ((2, 1), (1, 1), (1, 1)): 1,
     ((2, 2), (1, 1), (1, 1)): 2,
 }
-
-
-@dataclass(frozen=True)
-class Segment:
-    """One marker segment before the scan, without its length."""
-
-    marker: int
-    payload: bytes
 
 
 @dataclass(frozen=True)
@@ -76,7 +74,7 @@ def decode(data: bytes, max_pixels: int, tell: Tell) -> Picture:
     Raises:
         Unreadable: It is damaged, too large, or of a kind we do not read.
     """
-    segments, scan = _split(data)
+    segments, scan = split(data)
     metadata = _metadata_of(segments)
     if _pictures_in(segments) > 1:
         tell("holds several pictures: only the first one is used")
@@ -139,10 +137,33 @@ def encode(picture: Picture) -> bytes:
     if not isinstance(settings, JpegSettings):
         settings = JpegSettings(segments=_segments_from(picture.metadata, samples.kind))
     if picture.format == "JPEG" and picture.original_bytes is not None:
+        with contextlib.suppress(Unkept):
+            return _with_blocks_kept(picture, settings, picture.original_bytes)
         image = _stored_image(picture, settings, picture.original_bytes)
     else:
         image = pil_image(replace(samples, bit_depth=8))
     return _join(settings.segments or (), _compress(image, settings), samples.size)
+
+
+def _with_blocks_kept(picture: Picture, settings: JpegSettings, original: bytes) -> bytes:
+    """Write a changed file with the very coefficients of the original in all unchanged blocks.
+
+    Raises:
+        Unkept: The coefficients of such a file cannot be had.
+    """
+    scan = turn_blocks(read_scan(original), settings.orientation)
+    before = decode(original, math.prod(picture.size), lambda _: None).samples.values
+    change = np.subtract(picture.samples.values, before, dtype=np.int16)
+    change = change.reshape(*before.shape[:2], -1)  # grey has no axis for channels
+    segments, _ = split(original)
+    if len(scan.components) == 4:
+        is_ycc = _adobe_transform(segments) == 2
+    else:
+        is_ycc = not _stores_rgb(segments, list(scan.header.payload[6::3]))
+    weights = component_weights(len(scan.components), is_ycc=is_ycc)
+    scan = change_blocks(scan, change, weights)
+    carried = [*(settings.segments or ()), *filter(_is_adobe, segments)]
+    return b"\xff\xd8" + b"".join(map(bytes, carried)) + write_scan(scan)
 
 
 def _compress(image: Image.Image, settings: JpegSettings) -> bytes:
@@ -172,9 +193,9 @@ def _open(
     needed = [
         segment if size is None else _resized(segment, size)
         for segment in segments
-        if not 0xE1 <= segment.marker <= 0xED and segment.marker not in (0xEF, _COM)
+        if not 0xE1 <= segment.marker <= 0xED and segment.marker not in (0xEF, COM)
     ]
-    lean = b"\xff\xd8" + b"".join(map(_bytes_of, needed)) + scan
+    lean = b"\xff\xd8" + b"".join(map(bytes, needed)) + scan
     return JpegImagePlugin.JpegImageFile(io.BytesIO(lean))
 
 
@@ -188,7 +209,7 @@ def _load(image: JpegImagePlugin.JpegImageFile) -> np.ndarray:
     return np.array(image)
 
 
-# --- untouched pixels from the stored samples ---------------------------------------------------
+# --- encoding again: untouched pixels from the stored samples -----------------------------------
 
 
 def _stored_image(picture: Picture, settings: JpegSettings, original: bytes) -> Image.Image:
@@ -234,7 +255,7 @@ def _stored_planes(
         W) or (H, W, C) uint8, not yet turned, with the whole of the last blocks. Repeating is what
         the encoder's averaging undoes.
     """
-    segments, scan = _split(data)
+    segments, scan = split(data)
     image = _open(segments, data[scan:])
     factors = tuple((layer[1], layer[2]) for layer in image.layer)
     # In scans of one component, which progressive files have, the number of blocks follows from
@@ -297,35 +318,6 @@ def _unsmooth_columns(smooth: np.ndarray) -> np.ndarray:
 # --- segments -----------------------------------------------------------------------------------
 
 
-def _split(data: bytes) -> tuple[list[Segment], int]:
-    """Cut a file into the segments before its first scan, and the offset of that scan's marker."""
-    segments: list[Segment] = []
-    at = 2
-    while True:
-        while data[at : at + 2] == b"\xff\xff":  # a marker may be padded
-            at += 1
-        if at + 4 > len(data):
-            raise Unreadable("ends before the picture begins: copy it again")
-        if data[at] != 0xFF:
-            raise Unreadable("is a damaged JPEG: open it in a picture editor and save it again")
-        marker = data[at + 1]
-        if marker == _SOS:
-            return segments, at
-        if marker == 0x01 or 0xD0 <= marker <= _SOI:  # markers without a length
-            at += 2
-            continue
-        length = struct.unpack_from(">H", data, at + 2)[0]
-        if length < 2 or at + 2 + length > len(data):
-            raise Unreadable("ends before the picture begins: copy it again")
-        segments.append(Segment(marker, data[at + 4 : at + 2 + length]))
-        at += 2 + length
-
-
-def _bytes_of(segment: Segment) -> bytes:
-    length = struct.pack(">H", len(segment.payload) + 2)
-    return bytes((0xFF, segment.marker)) + length + segment.payload
-
-
 def _join(carried: Sequence[Segment], encoded: bytes, size: tuple[int, int]) -> bytes:
     """Put carried segments in front of what the encoder wrote, in place of its own JFIF header.
 
@@ -334,15 +326,14 @@ def _join(carried: Sequence[Segment], encoded: bytes, size: tuple[int, int]) -> 
         encoded: A JPEG file, perhaps larger than the picture.
         size: The picture's width and height, to be stated instead: what lies beyond is not shown.
     """
-    written, scan = _split(encoded)
-    own = [_resized(segment, size) for segment in written if segment.marker != _APP0]
-    return b"\xff\xd8" + b"".join(map(_bytes_of, [*carried, *own])) + encoded[scan:]
+    written, scan = split(encoded)
+    own = [_resized(segment, size) for segment in written if segment.marker != APP0]
+    return b"\xff\xd8" + b"".join(map(bytes, [*carried, *own])) + encoded[scan:]
 
 
 def _resized(segment: Segment, size: tuple[int, int]) -> Segment:
     """The frame header with another width and height; other segments as they are."""
-    frame = 0xC0 <= segment.marker <= 0xCF and segment.marker not in (0xC4, 0xC8, 0xCC)
-    if not frame or len(segment.payload) < 5:
+    if not segment.is_frame or len(segment.payload) < 5:
         return segment
     stated = struct.pack(">HH", size[1], size[0])
     return Segment(segment.marker, segment.payload[:1] + stated + segment.payload[5:])
@@ -353,26 +344,26 @@ def _kept(segments: Sequence[Segment], orientation: int) -> tuple[Segment, ...]:
     kept: list[Segment] = []
     for segment in segments:
         marker, payload = segment.marker, segment.payload
-        if not (_APP0 <= marker <= 0xEF or marker == _COM):
+        if not (APP0 <= marker <= 0xEF or marker == COM):
             continue
-        if marker == _APP14 and payload.startswith(b"Adobe"):
+        if _is_adobe(segment):
             continue  # says how colours are coded; the encoder writes its own
-        if marker == _APP2 and payload.startswith(_MPF):
+        if marker == APP2 and payload.startswith(_MPF):
             continue  # offsets of further pictures, which are not written
-        if marker == _APP1 and payload.startswith(_EXIF):
+        if marker == APP1 and payload.startswith(_EXIF):
             payload = _EXIF + exif.upright(payload[len(_EXIF) :], orientation)
-        elif marker == _APP1 and payload.startswith(_XMP):
+        elif marker == APP1 and payload.startswith(_XMP):
             payload = upright_xmp(payload)
-        elif marker == _APP0 and payload.startswith(b"JFIF\0") and orientation >= 5:
+        elif marker == APP0 and payload.startswith(b"JFIF\0") and orientation >= 5:
             payload = payload[:8] + payload[10:12] + payload[8:10] + payload[12:]
         kept.append(Segment(marker, payload))
     return tuple(kept)
 
 
 def _metadata_of(segments: Sequence[Segment]) -> Metadata:
-    block = _first(segments, _APP1, _EXIF)
+    block = _first(segments, APP1, _EXIF)
     dpi = None
-    jfif = _first(segments, _APP0, b"JFIF\0")
+    jfif = _first(segments, APP0, b"JFIF\0")
     if jfif is not None and len(jfif) >= 7:
         unit, across, down = struct.unpack_from(">BHH", jfif, 2)
         per_inch = {1: 1.0, 2: 2.54}.get(unit)
@@ -381,7 +372,7 @@ def _metadata_of(segments: Sequence[Segment]) -> Metadata:
     if dpi is None and block is not None:
         dpi = exif.resolution(block)
     return Metadata(
-        icc=_profile_of(segments), exif=block, xmp=_first(segments, _APP1, _XMP), dpi=dpi
+        icc=_profile_of(segments), exif=block, xmp=_first(segments, APP1, _XMP), dpi=dpi
     )
 
 
@@ -398,7 +389,7 @@ def _profile_of(segments: Sequence[Segment]) -> bytes | None:
     total = 0
     for segment in segments:
         payload = segment.payload
-        if segment.marker == _APP2 and payload.startswith(_ICC) and len(payload) > 14:
+        if segment.marker == APP2 and payload.startswith(_ICC) and len(payload) > 14:
             pieces[payload[12]] = payload[14:]
             total = payload[13]
     if not pieces or sorted(pieces) != list(range(1, total + 1)):
@@ -407,7 +398,7 @@ def _profile_of(segments: Sequence[Segment]) -> bytes | None:
 
 
 def _pictures_in(segments: Sequence[Segment]) -> int:
-    block = _first(segments, _APP2, _MPF)
+    block = _first(segments, APP2, _MPF)
     if block is None:
         return 1
     order = exif.byte_order(block)
@@ -419,15 +410,19 @@ def _pictures_in(segments: Sequence[Segment]) -> int:
 
 def _stores_rgb(segments: Sequence[Segment], component_ids: list[int]) -> bool:
     # The rule libjpeg decodes by.
-    if len(component_ids) != 3 or _first(segments, _APP0, b"JFIF\0") is not None:
+    if len(component_ids) != 3 or _first(segments, APP0, b"JFIF\0") is not None:
         return False
     transform = _adobe_transform(segments)
     return bytes(component_ids) == b"RGB" if transform is None else transform == 0
 
 
+def _is_adobe(segment: Segment) -> bool:
+    return segment.marker == APP14 and segment.payload.startswith(b"Adobe")
+
+
 def _adobe_transform(segments: Sequence[Segment]) -> int | None:
     """What Adobe's segment says of the colours: 0 stored as they are, 1 YCbCr, 2 YCCK."""
-    adobe = _first(segments, _APP14, b"Adobe")
+    adobe = _first(segments, APP14, b"Adobe")
     return adobe[6] if adobe is not None and len(adobe) >= 7 else None
 
 
@@ -437,7 +432,7 @@ def _segments_from(metadata: Metadata, kind: Kind) -> tuple[Segment, ...]:
     if kind != "cmyk":
         across, down = (max(1, min(65535, round(d))) for d in metadata.dpi or (1, 1))
         jfif = struct.pack(">HBHHBB", 0x0102, int(metadata.dpi is not None), across, down, 0, 0)
-        segments.append(Segment(_APP0, b"JFIF\0" + jfif))
+        segments.append(Segment(APP0, b"JFIF\0" + jfif))
     for prefix, block in ((_EXIF, metadata.exif), (_XMP, metadata.xmp)):
         if block is None:
             continue
@@ -445,14 +440,14 @@ def _segments_from(metadata: Metadata, kind: Kind) -> tuple[Segment, ...]:
             what = "EXIF" if prefix == _EXIF else "XMP"
             warnings.warn(f"its {what} data is too large for JPEG and is left out", stacklevel=2)
             continue
-        segments.append(Segment(_APP1, prefix + block))
+        segments.append(Segment(APP1, prefix + block))
     profile = metadata.icc_for(kind)
     if profile is not None:
         step = _MAX_PAYLOAD - 14
         pieces = [profile[at : at + step] for at in range(0, len(profile), step)]
         if len(pieces) < 256:
             segments.extend(
-                Segment(_APP2, _ICC + bytes((number, len(pieces))) + piece)
+                Segment(APP2, _ICC + bytes((number, len(pieces))) + piece)
                 for number, piece in enumerate(pieces, start=1)
             )
     return tuple(segments)
