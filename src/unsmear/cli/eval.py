@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json as jsonlib
-import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -11,6 +10,7 @@ import typer
 
 from unsmear.cli import options
 from unsmear.cli.console import say
+from unsmear.cli.files import write_text
 from unsmear.cli.page import page
 from unsmear.errors import OutputError
 
@@ -242,27 +242,13 @@ class Places(NamedTuple):
             if self.json == STREAM:
                 say(text)
             else:
-                _write(Path(self.json), text + "\n")
+                write_text(Path(self.json), text + "\n")
         if self.csv is not None:
-            _write(self.csv, as_csv(evaluation))
+            write_text(self.csv, as_csv(evaluation))
         if self.report is not None:
-            _write(self.report, make_report(evaluation))
+            write_text(self.report, make_report(evaluation))
         if self.curve is not None:
-            _write(self.curve, draw_curve(evaluation.runs))
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file, complete or not at all."""
-    temporary = path.with_name(f".unsmear-{secrets.token_hex(8)}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
-        temporary.replace(path)
-    except OSError as error:
-        raise OutputError(
-            f"{path} cannot be written ({error.strerror}): check its folder."
-        ) from None
-    finally:
-        temporary.unlink(missing_ok=True)
+            write_text(self.curve, draw_curve(evaluation.runs))
 
 
 def _show(evaluation: Evaluation, *, beside: bool) -> None:

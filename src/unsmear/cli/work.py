@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import secrets
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unsmear.cli.console import complain, note, say, speaking_of
+from unsmear.cli.files import write_text
 from unsmear.cli.plan import STREAM, Job, Places, Plan, check_destination, is_done
 from unsmear.cli.progress import Bar
 from unsmear.errors import InputError, ModelError, OutputError
@@ -304,16 +304,7 @@ def write_json(figures: object, place: str, *, overwrite: bool) -> None:
         return
     path = Path(place)
     check_json(path, overwrite=overwrite)
-    temporary = path.with_name(f".unsmear-{secrets.token_hex(8)}.tmp")
-    try:
-        temporary.write_text(text + "\n", encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        raise OutputError(
-            f"{path} cannot be written ({error.strerror}): check its folder."
-        ) from None
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_text(path, text + "\n")
 
 
 def check_json(path: Path, *, overwrite: bool) -> None:
