@@ -4,7 +4,8 @@ import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from unsmear.errors import InputError, ModelError
-from unsmear.models.dmphn import DMPHN, DMPHNConfig
+from unsmear.layers.pixel_sampling import Selection, gather_pixels, selection_of
+from unsmear.models.dmphn import DMPHN, DMPHNConfig, SampledScale, regroup, regroup_selection
 from unsmear.models.dmphn_released import to_released
 
 
@@ -161,7 +162,63 @@ def test_other_tensors_are_refused(picture):
         small()(picture)
 
 
-@pytest.mark.parametrize("sizes", [{"embed_dim": 0}, {"levels": 0}, {"levels": 5}])
+@pytest.mark.parametrize(
+    "sizes", [{"embed_dim": 0}, {"levels": 0}, {"levels": 5}, {"levels": 1, "sampling": True}]
+)
 def test_sizes_are_checked_at_birth(sizes):
     with pytest.raises(ModelError):
         DMPHNConfig(**sizes)
+
+
+def test_sampling_costs_about_as_much():
+    multiply_adds = []
+    for sampling in (False, True):
+        with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counted:
+            DMPHN(DMPHNConfig(sampling=sampling)).eval()(torch.empty(1, 3, 128, 128))
+        multiply_adds.append(counted.get_total_flops() / 2)
+    uniform, sampled = multiply_adds
+    assert sampled == pytest.approx(uniform, rel=0.02)
+
+
+def test_the_bottom_level_samples_nothing():
+    uniform, sampled = small(), small(sampling=True)
+    sampled.levels[3].load_state_dict(uniform.levels[3].state_dict())
+    picture = torch.rand(1, 3, 16, 32)
+    with torch.no_grad():
+        assert torch.equal(sampled(picture).stages[0], uniform(picture).stages[0])
+
+
+def test_sampled_levels_add_to_what_they_were_given():
+    network, picture = small(sampling=True), torch.rand(1, 3, 16, 16)
+    with torch.no_grad():
+        for level in network.levels[1:]:
+            level.decoder[-1].weight.zero_()
+            level.decoder[-1].bias.fill_(0.25)
+        stages = network(picture).stages
+    for number, stage in enumerate(stages, start=1):
+        torch.testing.assert_close(stage, picture + 0.25 * number)
+
+
+def test_pixels_that_are_not_sampled_are_only_widened():
+    torch.manual_seed(0)
+    scale, x = SampledScale(2, 4), torch.randn(1, 2, 6, 8)
+    index = torch.tensor([[3, 17, 40]])
+    with torch.no_grad():
+        found, widened = scale.encode(x, Selection(index, None, 6, 8)), scale.bridge.widen(x)
+    changed = (found != widened).any(dim=1).flatten().nonzero().flatten()
+    assert changed.tolist() == index[0].tolist()
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [((2, 2), (2, 1)), ((2, 1), (1, 1)), ((4, 2), (2, 2))]
+)
+def test_a_selection_follows_its_pixels_into_larger_patches(before, after):
+    torch.manual_seed(0)
+    patches = 2 * before[0] * before[1]  # of two pictures
+    x = torch.arange(patches * 15).view(patches, 1, 3, 5)
+    drawn = torch.rand(patches, 1, 3, 5).round()
+    selection = selection_of(drawn)
+    moved = regroup_selection(selection, before, after)
+    assert torch.equal(moved.index, moved.index.sort(dim=1).values)
+    found = gather_pixels(regroup(x, before, after), moved)[:, 0][moved.valid]
+    assert sorted(found.tolist()) == sorted(x[drawn > 0].tolist())

@@ -3,8 +3,11 @@ import itertools
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
 from unsmear.errors import InputError, ModelError
+from unsmear.layers.conv_lstm import Memory
+from unsmear.layers.pixel_sampling import Selection
 from unsmear.models.srn import SRN, SRNConfig
 
 
@@ -98,7 +101,8 @@ def test_gradients_reach_every_parameter_through_the_last_scale_alone():
 
 def test_no_gradient_runs_back_through_a_picture():
     network, made = small(scales=2).train(), []
-    network.output_proj.register_forward_hook(lambda _module, _inputs, out: made.append(out))
+    last = network.output_proj[-1]
+    last.register_forward_hook(lambda _module, _inputs, out: made.append(out))
     restored = network(torch.rand(1, 3, 16, 16)).restored.sum()
     through_picture, own = torch.autograd.grad(restored, made, allow_unused=True)
     assert through_picture is None
@@ -117,8 +121,52 @@ def test_other_tensors_are_refused():
 
 
 @pytest.mark.parametrize(
-    "sizes", [{"embed_dim": 0}, {"blocks": 0}, {"kernel_size": 4}, {"scales": 0}]
+    "sizes",
+    [
+        {"embed_dim": 0},
+        {"blocks": 0},
+        {"kernel_size": 4},
+        {"scales": 0},
+        {"scales": 1, "sampling": True},
+    ],
 )
 def test_sizes_are_checked_at_birth(sizes):
     with pytest.raises(ModelError):
         SRNConfig(**sizes)
+
+
+def test_sampling_costs_about_as_much():
+    multiply_adds = []
+    for sampling in (False, True):
+        with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counted:
+            SRN(SRNConfig(sampling=sampling)).eval()(torch.empty(1, 3, 128, 128))
+        multiply_adds.append(counted.get_total_flops() / 2)
+    uniform, sampled = multiply_adds
+    assert sampled == pytest.approx(uniform, rel=0.02)
+
+
+def test_the_smallest_scale_samples_nothing_and_shares_its_weights():
+    uniform, sampled, picture = small(), small(sampling=True), torch.rand(1, 3, 32, 32)
+    others = sampled.load_state_dict(uniform.state_dict(), strict=False)
+    assert others.unexpected_keys == []
+    assert {key.split(".")[0] for key in others.missing_keys} == {"bridges", "samplers"}
+    with torch.no_grad():
+        first, second = sampled(picture).stages
+        wanted = uniform(picture).stages
+    assert torch.equal(first, wanted[0])
+    assert (second - wanted[1]).abs().max() > 1e-4
+
+
+def test_memory_is_renewed_where_pixels_are_sampled():
+    network, index = small(sampling=True), torch.tensor([[3, 9, 22]])
+    torch.nn.init.normal_(network.memory.gates.weight, std=0.5)
+    x, *before = torch.randn(3, 1, 8, 4, 6)
+    with torch.no_grad():
+        hidden, after = network.remember(x, Memory(*before), Selection(index, None, 4, 6))
+        _, everywhere = network.memory(x, Memory(*before))
+    assert hidden is after.hidden
+    for old, new, whole in zip(before, after, everywhere, strict=True):
+        expected = old.flatten(2).scatter(
+            2, index[:, None].expand(-1, 8, -1), whole.flatten(2)[..., index[0]]
+        )
+        torch.testing.assert_close(new.flatten(2), expected, atol=1e-5, rtol=0)

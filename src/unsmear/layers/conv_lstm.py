@@ -7,6 +7,9 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
+from unsmear.layers.pixel_sampling import Selection, gather_pixels, put_back
+from unsmear.layers.sampled_scales import convolve_pixels
+
 
 class Memory(NamedTuple):
     """What a cell carries from one step to the next.
@@ -41,20 +44,32 @@ class ConvLSTM(nn.Module):
         nn.init.zeros_(bias)
         nn.init.ones_(bias[self.dim : 2 * self.dim])
 
-    def forward(self, x: Tensor, memory: Memory | None = None) -> tuple[Tensor, Memory]:
+    def forward(
+        self, x: Tensor, memory: Memory | None = None, selection: Selection | None = None
+    ) -> tuple[Tensor, Memory]:
         """One step.
 
         Args:
             x: [B, C, H, W].
             memory: of the step before, of the same size; None at the first step (all zero).
+            selection: the pixels to renew; the others keep what they remember, and hand it on.
+                None: all.
 
         Returns:
             The output [B, C, H, W] in (-1, 1), and the memory for the next step.
         """
         if memory is None:
             memory = Memory(torch.zeros_like(x), torch.zeros_like(x))
-        gates = self.gates(torch.cat([x, memory.hidden], dim=1))
+        seen, before = torch.cat([x, memory.hidden], dim=1), memory.cell
+        if selection is None:
+            gates = self.gates(seen)
+        else:
+            gates = convolve_pixels(self.gates, seen, selection)
+            before = gather_pixels(before, selection)
         take, keep, show, new = gates.chunk(4, dim=1)
-        cell = keep.sigmoid() * memory.cell + take.sigmoid() * new.tanh()
+        cell = keep.sigmoid() * before + take.sigmoid() * new.tanh()
         hidden = show.sigmoid() * cell.tanh()
+        if selection is not None:
+            cell = put_back(cell, memory.cell, selection)
+            hidden = put_back(hidden, memory.hidden, selection)
         return hidden, Memory(hidden, cell)

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from unsmear.errors import ModelError
 from unsmear.layers.residual import ResidualBlock
-from unsmear.models.lmdvit import pad_to_multiple
+from unsmear.models.network import DeblurringNetwork
+from unsmear.models.padding import pad_to_multiple
 from unsmear.models.staged import check_pictures
 
 
@@ -62,6 +63,16 @@ class Gated(NamedTuple):
     stages: tuple[Tensor, ...]
     stage_gates: tuple[Tensor, ...]
 
+    @property
+    def supervised(self) -> tuple[Tensor, ...]:
+        """Pictures that training compares with the sharp one, the last of them ``restored``."""
+        return (*self.stages, self.restored)
+
+    @property
+    def blur_map(self) -> Tensor:
+        """The gate: it opens where something is blurred."""
+        return self.gate
+
 
 class ShallowFeatures(nn.Module):
     """Features of a smaller picture: [B, 3, H, W] -> [B, C, H, W], the picture among them.
@@ -101,14 +112,12 @@ class FeatureAttention(nn.Module):
         return features + self.merge(features * shallow)
 
 
-class LBAG(nn.Module):
+class LBAG(DeblurringNetwork):
     """The network.
 
     Args:
         config: sizes; see :class:`LBAGConfig`.
     """
-
-    size_step = 4  # sides are padded to multiples of this many pixels: one of the coarsest stage
 
     def __init__(self, config: LBAGConfig | None = None) -> None:
         super().__init__()
@@ -134,6 +143,16 @@ class LBAG(nn.Module):
         )
         self.output_proj = nn.ModuleList(nn.Conv2d(dim, 4, 3, padding=1) for dim in reversed(dims))
 
+    @property
+    def size_step(self) -> int:
+        """Sides are padded to multiples of this many pixels: one of the coarsest stage."""
+        return 4
+
+    @property
+    def features_per_pixel(self) -> int:
+        """Measured at 256 x 256: 728 in the published network."""
+        return 24 * self.config.embed_dim
+
     def _blocks(self, dim: int) -> nn.Sequential:
         return nn.Sequential(*(ResidualBlock(dim) for _ in range(self.config.blocks)))
 
@@ -148,9 +167,9 @@ class LBAG(nn.Module):
         """
         check_pictures(blurred)
         padded = pad_to_multiple(blurred, self.size_step)
-        image = padded.to(next(self.parameters()).dtype)
-        images = [image, _resize(image, 1 / 2), _resize(image, 1 / 4)]
-        bottom, skips = self._encode(images)
+        images = [padded, _resize(padded, 1 / 2), _resize(padded, 1 / 4)]
+        dtype = next(self.parameters()).dtype
+        bottom, skips = self._encode([image.to(dtype) for image in images])
 
         pictures, gates = [], []
         x = self.decoder[0](bottom)

@@ -18,7 +18,9 @@ from torch import Tensor, nn
 
 from unsmear.errors import InputError, ModelError
 from unsmear.layers import AdaWPT, FeedForward, Pruning, WindowBlock, partition_windows
+from unsmear.models.network import DeblurringNetwork
 from unsmear.models.outputs import Restored
+from unsmear.models.padding import pad_to_multiple
 
 STAGES = 9
 LOWEST_GATE = 0.1
@@ -95,7 +97,7 @@ class LMDViTConfig:
         return tuple(tuple(next(rates) for _ in range(depth)) for depth in self.depths)
 
 
-class LMDViT(nn.Module):
+class LMDViT(DeblurringNetwork):
     """The network. In eval mode pruned windows are skipped; in train mode decisions are sampled.
 
     Args:
@@ -140,9 +142,24 @@ class LMDViT(nn.Module):
         return self.config.window_size * 16
 
     @property
+    def surroundings(self) -> int:
+        """Two windows of the bottleneck; beyond them the network hardly looks."""
+        return 2 * self.size_step
+
+    @property
+    def features_per_pixel(self) -> int:
+        """Of the last stage: its input and output, and what is joined into them."""
+        return 6 * self.config.embed_dim
+
+    @property
     def stages(self) -> list[AdaWPT]:
         """Stages 1 to 9."""
         return [*self.encoder, self.bottleneck, *self.decoder]
+
+    @property
+    def milestones(self) -> list[AdaWPT]:
+        """Stages 1 to 9."""
+        return self.stages
 
     @staticmethod
     def scale_of(stage: int) -> int:
@@ -296,17 +313,6 @@ class _Run:
         self.keep.extend(out.keep)
         self.means.extend(out.means)
         return out.x
-
-
-def pad_to_multiple(image: Tensor, step: int) -> Tensor:
-    """Pad [B, C, H, W] at the right and below to multiples of ``step``.
-
-    Reflects the picture; where it is too small for that, repeats its edge.
-    """
-    h, w = image.shape[-2:]
-    below, right = -h % step, -w % step
-    mode = "reflect" if below < h and right < w else "replicate"
-    return F.pad(image, (0, right, 0, below), mode=mode) if below or right else image
 
 
 def _convolve(conv: nn.Module, x: Tensor) -> Tensor:

@@ -29,3 +29,8 @@ class Restored(NamedTuple):
     keep: tuple[Tensor, ...]
     blur_map: Tensor
     means: tuple[Tensor, ...]
+
+    @property
+    def supervised(self) -> tuple[Tensor, ...]:
+        """Pictures that training compares with the sharp one, the last of them ``restored``."""
+        return (self.restored,)
