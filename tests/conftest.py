@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 # Before torch is imported: threads that spin while they wait take the cores of other programs.
@@ -11,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from unsmear.models import LMDViT, create_model, load_model
+from unsmear.models import DeblurringNetwork, LMDViT, create_model, load_model
 
 DATA = Path(__file__).parent / "data"
 
@@ -57,6 +58,26 @@ def small_network() -> LMDViT:
                     torch.nn.init.normal_(layer.weight, std=layer.in_features**-0.5)
                     torch.nn.init.zeros_(layer.bias)
     return network
+
+
+LITTLE = {
+    "lmdvit": {"embed_dim": 4, "depths": (1,) * 9, "num_heads": (1,) * 9},
+    "saphn": {"widths": (4, 4, 8), "maps": 2},
+    "dmphn": {"embed_dim": 2},
+    "srn": {"embed_dim": 2, "blocks": 1, "kernel_size": 3},
+    "lbag": {"embed_dim": 4, "blocks": 1},
+}
+
+
+@pytest.fixture
+def little() -> Callable[[str], DeblurringNetwork]:
+    """Makes any named network with so few channels that it runs in no time."""
+
+    def make(name: str) -> DeblurringNetwork:
+        torch.manual_seed(0)
+        return create_model(name, **LITTLE[name.split("-")[0]])
+
+    return make
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -11,14 +11,18 @@ import pytest
 import torch
 
 from unsmear.cli.info import parse_size
+from unsmear.cli.options import MODEL_NAMES, parse_budget
+from unsmear.errors import InputError
 from unsmear.models import load_model, save_model
+from unsmear.models.dmphn import DMPHN, DMPHNConfig
+from unsmear.models.dmphn_released import to_released
 
 from .makers import Run, names, pixels
 
 
 def test_models_lists_all(run: Run) -> None:
     rows = json.loads(run("models", "--json", plain=True).out)
-    assert [row["name"] for row in rows] == ["lmdvit", "lmdvit-small", "lmdvit-tiny"]
+    assert tuple(row["name"] for row in rows) == MODEL_NAMES
     assert [row["parameters"] for row in rows][:2] == [54_549_163, 13_945_471]
     table = run("models", plain=True).out
     assert "54.5 M" in table
@@ -51,6 +55,15 @@ def test_info_of_a_checkpoint(checkpoint: Path, run: Run) -> None:
     figures = json.loads(run("info", checkpoint, "--json", plain=True).out)
     held = sum(parameter.numel() for parameter in load_model(checkpoint).parameters())
     assert figures["parameters"] == held
+
+
+def test_info_of_a_network_with_a_budget(run: Run) -> None:
+    figures = json.loads(run("info", "dmphn-nu", "--json", plain=True).out)
+    assert figures["pruned"] == []
+    spent = [row["multiply_adds"] for row in figures["budgets"]]
+    assert spent == sorted(spent)
+    assert spent[1] < figures["multiply_adds_dense"] < spent[2]
+    assert "with a budget of -10%" in run("info", "dmphn-nu", plain=True).out
 
 
 @pytest.mark.parametrize("text", ["2152", "0x5", "ax5", "5x", "-5x5"])
@@ -102,6 +115,30 @@ def test_convert_keeps_what_is_there(checkpoint: Path, photo: Path, run: Run) ->
     assert run("convert", checkpoint, "x.safetensors", plain=True).code == 2
     assert Path("x.safetensors").read_bytes() == b"mine"
     assert run("convert", checkpoint, "x.safetensors", "--overwrite", plain=True).code == 0
+
+
+def test_convert_takes_a_released_folder(photo: Path, run: Run) -> None:
+    Path("released").mkdir()
+    for name, state in to_released(DMPHN(DMPHNConfig(embed_dim=2)).state_dict()).items():
+        torch.save(state, Path("released") / name)
+    assert run("convert", "released", "dmphn.safetensors", plain=True).code == 0
+    assert run("convert", "dmphn.safetensors", "back", "--to", "released", plain=True).code == 0
+    assert len(list(Path("back").iterdir())) == 8
+
+
+def test_budgets_are_shares_or_percents() -> None:
+    budgets = [parse_budget(text) for text in ("-10%", "+20 %", "0.5", "0")]
+    assert budgets == [-0.1, 0.2, 0.5, 0.0]
+    for text in ("50", "-60%", "half", "101%"):
+        with pytest.raises(InputError, match="--budget"):
+            parse_budget(text)
+
+
+def test_a_budget_needs_a_network_that_samples(photo: Path, run: Run) -> None:
+    ended = run(photo, "--budget", "-10%", plain=True)
+    assert ended.code == 2
+    assert "no budget" in ended.err
+    assert names() == ["photo.png"]
 
 
 def test_train_names_the_missing_extra(

@@ -10,6 +10,7 @@ from unsmear.errors import InputError
 from unsmear.inference import Deblurrer, Steering
 from unsmear.layers import window_scores
 from unsmear.models.cost import network_cost
+from unsmear.models.srn import SRN
 
 
 @pytest.fixture
@@ -211,3 +212,52 @@ def test_gpu_agrees_with_the_cpu(mild_network, photo, dtype):
     engine = Deblurrer(mild_network, device="cuda", dtype=dtype)
     found = engine.deblur(photo, Steering(dense=True)).picture.rgb
     assert np.abs(wanted - found).mean() < 0.5
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("name", ["saphn", "dmphn", "dmphn-nu", "srn", "srn-nu", "lbag"])
+def test_networks_without_windows_change_everything_or_what_is_marked(name, dtype, photo, little):
+    photo = photo[:60, :90]
+    network = _mild(little(name), photo)
+    result = deblur(network, photo, dtype=dtype)
+    assert result.picture.rgb.shape == photo.shape
+    assert result.report.blurred_fraction == 1
+    assert result.report.touched_fraction > 0.5
+    assert result.report.kept_windows == ()
+    assert result.report.multiply_adds_spent == result.report.multiply_adds_dense > 0
+    marked = deblur(network, photo, dtype=dtype, boxes=((10, 20, 30, 16),))
+    assert marked.touched[20:36, 10:40].any()
+    assert not marked.touched[:20].any()
+
+
+def test_a_budget_is_spent_and_reported(photo, little):
+    network = _mild(little("saphn"), photo)
+    more, less = (deblur(network, photo[:60, :90], budget=b).report for b in (0.2, -0.1))
+    assert less.multiply_adds_spent < less.multiply_adds_dense < more.multiply_adds_spent
+    assert more.multiply_adds_saved < 0 < less.multiply_adds_saved
+
+
+def test_a_network_without_a_budget_says_so(mild_network, photo):
+    with pytest.raises(InputError, match="no budget"):
+        deblur(mild_network, photo, budget=0.1)
+
+
+def test_tiles_of_networks_without_windows_are_blended(photo, little):
+    network = _mild(little("lbag"), photo)
+    whole, tiled = (deblur(network, photo, tile=tile) for tile in (None, 64))
+    assert tiled.report.tiles > 1
+    assert whole.report.touched_fraction > 0.5
+    assert (
+        np.abs(whole.picture.rgb.astype(int) - tiled.picture.rgb).max() <= 1
+    )  # its surroundings of 128 px are more than LBAG looks at
+
+
+def _mild(network, photo):
+    """Changes the photo a little, as a trained network does; its mean colour stays."""
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            parameter.mul_(0.05 if "output_proj" in name else 0.5)
+        if isinstance(network, SRN):  # it paints the picture anew
+            last = network.output_proj[-1]
+            last.bias.copy_(torch.from_numpy(photo).float().mean(dim=(0, 1)) / 255)
+    return network.eval()

@@ -26,3 +26,18 @@ def test_published_cost():
     with torch.device("meta"):
         network = create_model("lmdvit", pruned_stages=())
     assert network_cost(network, 1436, 2152).dense == pytest.approx(4.417e12, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", ["saphn", "saphn-uniform", "dmphn", "dmphn-nu", "srn-nu", "lbag"])
+def test_networks_that_take_the_same_for_every_pixel(name, little):
+    network = little(name)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network(torch.rand(1, 3, 61, 96))
+    # Counted on a smaller picture, where the number of sampled pixels is rounded otherwise.
+    wanted = counter.get_total_flops() / 2
+    assert network_cost(network, 61, 96).dense == pytest.approx(wanted, rel=5e-3)
+
+
+def test_a_budget_costs(little):
+    costs = [network_cost(little("saphn"), 64, 64, budget).dense for budget in (-0.1, 0.0, 0.2)]
+    assert costs == sorted(set(costs))

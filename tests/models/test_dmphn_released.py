@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from unsmear.errors import ModelError
+from unsmear.models import convert_checkpoint, load_model
 from unsmear.models.dmphn import DMPHN, DMPHNConfig
-from unsmear.models.dmphn_released import convert_dmphn, from_released, to_released
+from unsmear.models.dmphn_released import from_released, to_released
 
 NAMES = json.loads(
     (Path(__file__).parents[1] / "data" / "dmphn_official_state_dict.json").read_text()
@@ -52,7 +53,7 @@ def same(a, b):
 @pytest.mark.parametrize("zipped", [True, False])  # the authors' files are of the older format
 def test_official_names_and_shapes_convert_to_and_fro(official, tmp_path, zipped):
     write(tmp_path, official, _use_new_zipfile_serialization=zipped)
-    network = convert_dmphn(tmp_path)
+    network = load_model(tmp_path)
     assert not network.training
     assert network.config == DMPHNConfig()
     back = to_released(network.state_dict())
@@ -76,33 +77,42 @@ def test_levels_and_prefixes_are_read_off_the_files(little, tmp_path):
         for name, state in little.items()
         if "lv4" not in name
     }
-    network = convert_dmphn(write(tmp_path, three))
+    network = load_model(write(tmp_path, three))
     assert network.config == DMPHNConfig(embed_dim=2, levels=3)
     with torch.no_grad():
         assert network(torch.rand(1, 3, 9, 9)).restored.isfinite().all()
+
+
+def test_a_folder_becomes_one_file_and_a_folder_again(little, tmp_path):
+    released = tmp_path / "released"
+    released.mkdir()
+    ours = convert_checkpoint(write(released, little), tmp_path / "ours.safetensors")
+    back = convert_checkpoint(ours, tmp_path / "back", to="released")
+    assert {path.name for path in back.iterdir()} == set(little)
+    assert all(same(torch.load(back / n, weights_only=True), little[n]) for n in little)
 
 
 def test_a_missing_file_is_named(little, tmp_path):
     write(tmp_path, little)
     (tmp_path / "decoder_lv2.pkl").unlink()
     with pytest.raises(ModelError, match=r"decoder_lv2\.pkl"):
-        convert_dmphn(tmp_path)
+        load_model(tmp_path)
 
 
 def test_no_folder_and_an_empty_one(tmp_path):
-    with pytest.raises(ModelError, match="no folder"):
-        convert_dmphn(tmp_path / "nowhere")
+    with pytest.raises(ModelError, match="no model or checkpoint"):
+        load_model(tmp_path / "nowhere")
     with pytest.raises(ModelError, match=r"encoder_lv1\.pkl.*decoder_lv4\.pkl"):
-        convert_dmphn(tmp_path)
+        load_model(tmp_path)
 
 
 def test_weights_of_another_network_are_refused(little, tmp_path):
     little["decoder_lv3.pkl"]["layer14.0.weight"] = torch.zeros(1)
     with pytest.raises(ModelError, match="do not fit"):
-        convert_dmphn(write(tmp_path, little))
+        load_model(write(tmp_path, little))
     little["encoder_lv1.pkl"] = {"layer99.weight": torch.zeros(1)}
     with pytest.raises(ModelError, match="no encoder"):
-        convert_dmphn(write(tmp_path, little))
+        load_model(write(tmp_path, little))
 
 
 class _Harmful:
@@ -114,5 +124,5 @@ def test_pickles_that_would_run_code_are_refused(little, tmp_path, capsys):
     write(tmp_path, little)
     (tmp_path / "encoder_lv1.pkl").write_bytes(pickle.dumps(_Harmful()))
     with pytest.raises(ModelError):
-        convert_dmphn(tmp_path)
+        load_model(tmp_path)
     assert capsys.readouterr().out == ""

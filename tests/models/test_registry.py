@@ -1,7 +1,10 @@
 import pytest
+import torch
 
+from unsmear.cli import options
 from unsmear.errors import ModelError
-from unsmear.models import create_model
+from unsmear.models import CONFIGS, DEFAULT_MODEL, create_model
+from unsmear.models.registry import FAMILIES, family_of
 
 
 def test_overrides_change_the_configuration():
@@ -16,3 +19,39 @@ def test_unknown_names_and_settings_are_refused():
         create_model("lmdvit-huge")
     with pytest.raises(ModelError, match="no setting 'treshold'"):
         create_model("lmdvit", treshold=0.3)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_every_name_is_built_and_found_again_by_its_configuration(name):
+    with torch.device("meta"):
+        network = create_model(name)
+    assert network.config == CONFIGS[name]
+    assert name.split("-")[0] == family_of(network.config)
+    assert isinstance(network, FAMILIES[family_of(network.config)].network)
+
+
+def test_the_command_knows_the_same_names_without_loading_them():
+    assert tuple(CONFIGS) == options.MODEL_NAMES
+    assert options.DEFAULT_MODEL == DEFAULT_MODEL
+
+
+@pytest.mark.parametrize(
+    "name", ["lmdvit", "saphn", "saphn-uniform", "dmphn", "dmphn-nu", "srn", "srn-nu", "lbag"]
+)
+def test_every_network_keeps_the_border_that_the_engine_relies_on(name, little):
+    network, pictures = little(name), torch.rand(2, 3, 21, 18)
+    with torch.no_grad():
+        out = network(pictures)
+    assert out.restored.shape == pictures.shape
+    assert out.blur_map.shape == (2, 1, 21, 18)
+    assert 0 <= out.blur_map.min() <= out.blur_map.max() <= 1
+    assert out.supervised[-1] is out.restored
+    assert network.size_step >= 1
+    assert network.surroundings >= 1
+    assert network.features_per_pixel > 0
+    assert network.takes_budget == ("nu" in name or name == "saphn")
+
+
+def test_settings_are_those_of_the_network():
+    with pytest.raises(ModelError, match="SAPHN has no setting 'embed_dim'"):
+        create_model("saphn", embed_dim=3)

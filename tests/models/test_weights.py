@@ -3,6 +3,7 @@ import pickle
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from unsmear.errors import ModelError, OutputError
@@ -110,7 +111,7 @@ def test_a_failed_write_leaves_nothing(small_network, tmp_path, monkeypatch):
     def fail(*_, **__):
         raise OSError("disk full")
 
-    monkeypatch.setattr("unsmear.models.weights.save_file", fail)
+    monkeypatch.setattr("unsmear.models.checkpoints.save_file", fail)
     with pytest.raises(OSError, match="disk full"):
         save_model(small_network, tmp_path / "net.safetensors")
     assert list(tmp_path.iterdir()) == []
@@ -125,3 +126,41 @@ def test_predictors_that_a_checkpoint_lacks_begin_fresh_when_asked(small_network
     network = load_model(path, fresh_predictors=True, pruned_stages=stages)
     assert len(network.predictor_places) == len(small_network.predictor_places)
     assert torch.equal(network.input_proj.weight, unpruned.input_proj.weight)
+
+
+@pytest.mark.parametrize(
+    "name", ["lmdvit", "saphn", "saphn-uniform", "dmphn", "dmphn-nu", "srn", "srn-nu", "lbag"]
+)
+def test_checkpoints_of_every_network_say_what_they_are(name, tmp_path, little):
+    network = little(name)
+    loaded = load_model(save_model(network, tmp_path / "net.safetensors"))
+    assert type(loaded) is type(network)
+    assert loaded.config == network.config
+    assert not loaded.training
+    assert same(loaded.state_dict(), network.state_dict())
+
+
+def test_files_from_before_there_were_other_networks_hold_an_lmdvit(small_network, tmp_path):
+    path = save_model(small_network, tmp_path / "net.safetensors")
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+    del metadata["unsmear.network"]
+    save_file(load_file(path), path, metadata=metadata)
+    assert load_model(path).config == small_network.config
+
+
+def test_a_network_of_a_later_version_is_named(small_network, tmp_path):
+    path = tmp_path / "net.safetensors"
+    about = {"unsmear.network": "oracle", "unsmear.config": "{}"}
+    save_file({"a": torch.zeros(1)}, path, metadata=about)
+    with pytest.raises(ModelError, match="'oracle'"):
+        load_model(path)
+
+
+def test_only_some_networks_have_a_released_form(tmp_path, little):
+    source = save_model(little("lbag"), tmp_path / "net.safetensors")
+    with pytest.raises(ModelError, match="released form"):
+        convert_checkpoint(source, tmp_path / "back.pth", to="released")
+    dmphn = save_model(little("dmphn"), tmp_path / "dmphn.safetensors")
+    with pytest.raises(OutputError, match="folder"):
+        convert_checkpoint(dmphn, tmp_path / "back.pth", to="released")

@@ -12,12 +12,12 @@ from safetensors import SafetensorError, safe_open
 from unsmear.models import CONFIGS, create_model, load_model
 
 if TYPE_CHECKING:
-    from unsmear.models import LMDViT
+    from unsmear.models import DeblurringNetwork
 
 _CARD = "unsmear.card"
 
 
-def blueprint(model: str) -> LMDViT:
+def blueprint(model: str) -> DeblurringNetwork:
     """A network to count on: shapes without values for a name, else the checkpoint's.
 
     Raises:

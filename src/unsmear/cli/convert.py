@@ -1,4 +1,4 @@
-"""``unsmear convert``: the authors' checkpoint into ours, and back."""
+"""``unsmear convert``: checkpoints of the papers' authors into ours, and back."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ PAGE = page(
         "Examples": {
             "unsmear convert lmdvit.pth lmdvit.safetensors": "released weights, ready for --model",
             "unsmear convert own.safetensors own.pth --to released": "for the authors' code",
+            "unsmear convert DMPHN_1_2_4_8/ dmphn.safetensors": "eight .pkl files of a DMPHN",
         }
     },
 )
@@ -32,26 +33,30 @@ class Form(str, Enum):
 
 def command(
     source: Annotated[
-        Path, typer.Argument(metavar="SRC", help="Checkpoint to read: .pth or .safetensors.")
+        Path,
+        typer.Argument(metavar="SRC", help="A .pth, .safetensors, or DMPHN's folder."),
     ],
     destination: Annotated[
-        Path, typer.Argument(metavar="DST", help="File to write: .safetensors, or .pth with --to.")
+        Path,
+        typer.Argument(
+            metavar="DST", help="File to write: .safetensors; with --to also .pth, or a folder."
+        ),
     ],
     to: Annotated[Form, typer.Option(help="Whose form to write.")] = Form.unsmear,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace DST where it is there already.")
     ] = False,
 ) -> None:
-    """Turn a released LMD-ViT checkpoint into this package's form, or back.
+    """Turn a released LMD-ViT or DMPHN checkpoint into this package's form, or back.
 
     Files are read without running code from them, sizes are inferred from names and shapes.
+    DMPHN's released form is a folder of eight files.
     """
-    allowed = (".safetensors",) if to is Form.unsmear else (".safetensors", ".pth")
-    if destination.suffix not in allowed:
-        raise OutputError(f"{destination} must end in {' or '.join(allowed)} for --to {to.value}.")
-    if not source.is_file():
-        raise InputError(f"{source} is no file: give the checkpoint's path.")
-    if destination.is_dir():
+    if to is Form.unsmear and destination.suffix != ".safetensors":
+        raise OutputError(f"{destination} must end in .safetensors for --to unsmear.")
+    if not source.exists():
+        raise InputError(f"{source} is not there: give the checkpoint's path.")
+    if destination.is_dir() and destination.suffix:
         raise OutputError(f"{destination} is a folder: give a file's name.")
     if destination.exists() and destination.samefile(source):
         raise OutputError(f"{destination} is the source itself: give another name.")
@@ -61,4 +66,5 @@ def command(
     from unsmear.models import convert_checkpoint
 
     written = convert_checkpoint(source, destination, to=to.value)
-    say(f"{written}  {size_in_words(written.stat().st_size)}")
+    files = written.iterdir() if written.is_dir() else [written]
+    say(f"{written}  {size_in_words(sum(file.stat().st_size for file in files))}")

@@ -55,6 +55,7 @@ def command(
     in_place: options.InPlace = False,
     max_pixels: options.MaxPixels = 200_000_000,
     model: options.Model = options.DEFAULT_MODEL,
+    budget: options.Budget = None,
     device: options.Device = "auto",
     dtype: options.Dtype = options.NumberType.auto,
     tile: options.Tile = None,
@@ -92,6 +93,7 @@ def command(
         boxes=boxes,
         threshold=0.5 if threshold is None else threshold,
         strength=strength,
+        budget=0.0 if budget is None else options.parse_budget(budget),
         dense=dense,
         whole=whole,
         max_pixels=max_pixels,
@@ -141,7 +143,7 @@ def _check_reach(threshold: float | None, *, dense: bool, marked: bool) -> None:
 
 
 def _check_model(model: str) -> None:
-    if model not in options.MODEL_NAMES and not Path(model).is_file():
+    if model not in options.MODEL_NAMES and not Path(model).exists():
         known = ", ".join(options.MODEL_NAMES)
         raise InputError(
             f"There is no model or checkpoint {model!r}: the named ones are {known}; "

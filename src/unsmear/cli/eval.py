@@ -116,6 +116,7 @@ def command(
             "--dense", help="Prune nothing: compute every window.", rich_help_panel=ABLATION
         ),
     ] = False,
+    budget: options.Budget = None,
     composite: Annotated[
         bool,
         typer.Option(
@@ -129,8 +130,8 @@ def command(
         list[str] | None,
         typer.Option(
             metavar="NAME=VALUES",
-            help="threshold=0.2:0.7:0.1, or pruned-stages=1-9,4-6,none: each model under each. "
-            "Repeat for both.",
+            help="threshold=0.2:0.7:0.1, pruned-stages=1-9,4-6,none or budget=-0.1,0,0.1: each "
+            "model under each. Repeat for several.",
             rich_help_panel=ABLATION,
             show_default=False,
         ),
@@ -189,7 +190,12 @@ def command(
     from unsmear.evaluation import Samples, Setting, compare, open_pairs, parse_sweep, plan, swept
     from unsmear.runtime import tune_process
 
-    base = Setting(threshold=threshold, dense=dense, composite=composite)
+    base = Setting(
+        threshold=threshold,
+        dense=dense,
+        budget=None if budget is None else options.parse_budget(budget),
+        composite=composite,
+    )
     settings = swept(base, map(parse_sweep, sweep or ()))
     samples = Samples(open_pairs(data, layout, split), limit)
     models = model or ([] if restorer else [options.DEFAULT_MODEL])

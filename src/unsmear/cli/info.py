@@ -23,6 +23,7 @@ PAGE = page(
     },
 )
 SHARES = (0.0, 0.1, 0.33, 1.0)
+BUDGETS = (-0.5, -0.1, 0.1, 0.2, 1.0)
 
 
 def command(
@@ -36,8 +37,9 @@ def command(
 ) -> None:
     """Count a network's parameters and the multiply-adds it takes.
 
-    The dense network computes every window; the pruned one as many as the blur asks for, here
-    none, a tenth, a third and all of them in every stage.
+    A dense network computes every window; a pruned one as many as the blur asks for, here none, a
+    tenth, a third and all of them in every stage. One that samples pixels takes more or less with
+    its budget.
     """
     width, height = parse_size(size)
     figures = count(model, width, height)
@@ -55,6 +57,9 @@ def command(
             f"{'':15}{count_in_words(spent)} with {kept:.0%} of the windows kept "
             f"({spent / dense:.0%} of dense)"
         )
+    for row in figures["budgets"]:
+        spent = row["multiply_adds"]
+        say(f"{'':15}{count_in_words(spent)} with a budget of {row['budget']:+.0%}")
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -78,16 +83,21 @@ def count(model: str, width: int, height: int) -> dict[str, Any]:
     cost = network_cost(network, height, width)
     decided = {stage for stage, _ in network.predictor_places}
 
-    def spent(share: float) -> int:
+    def pruned(share: float) -> int:
         """Multiply-adds with a share of the windows kept in every stage that prunes."""
         shares = (share if stage in decided else 1.0 for stage in range(1, len(cost.stages) + 1))
         return cost.spent([(each, each) for each in shares])
 
+    def budgeted(budget: float) -> int:
+        return network_cost(network, height, width, budget).dense
+
+    budgets = BUDGETS if network.takes_budget else ()
     return {
         "model": model,
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
         "width": width,
         "height": height,
         "multiply_adds_dense": cost.dense,
-        "pruned": [{"kept": share, "multiply_adds": spent(share)} for share in SHARES],
+        "pruned": [{"kept": s, "multiply_adds": pruned(s)} for s in SHARES if decided],
+        "budgets": [{"budget": b, "multiply_adds": budgeted(b)} for b in budgets],
     }

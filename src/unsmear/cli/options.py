@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -9,8 +10,21 @@ from typing import Annotated
 import typer
 
 from unsmear.cli.console import package_version, say
+from unsmear.errors import InputError
 
-MODEL_NAMES = ("lmdvit", "lmdvit-small", "lmdvit-tiny")
+MODEL_NAMES = (
+    "lmdvit",
+    "lmdvit-small",
+    "lmdvit-tiny",
+    "saphn",
+    "saphn-uniform",
+    "saphn-uniform-light",
+    "dmphn",
+    "dmphn-nu",
+    "srn",
+    "srn-nu",
+    "lbag",
+)
 DEFAULT_MODEL = "lmdvit-tiny"
 
 WHERE = "Where and how strongly"
@@ -119,6 +133,16 @@ Strength = Annotated[
         rich_help_panel=WHERE,
     ),
 ]
+Budget = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SHARE",
+        help="Of models that sample pixels, such as saphn: work on so many more or fewer of them, "
+        "-50% to +100%.",
+        rich_help_panel=COMPUTING,
+        show_default=False,
+    ),
+]
 Dense = Annotated[
     bool,
     typer.Option(
@@ -208,3 +232,19 @@ Version = Annotated[
     ),
 ]
 JsonSwitch = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+def parse_budget(text: str) -> float:
+    """Read "-10%", "+20%" or "0.2" as a share.
+
+    Raises:
+        InputError: It is no such thing, or outside -50% to +100%.
+    """
+    number = text.strip().removesuffix("%")
+    try:
+        budget = float(number) / (1 if number == text.strip() else 100)
+    except ValueError:
+        budget = math.nan
+    if not -0.5 <= budget <= 1:
+        raise InputError(f"--budget lies between -50% and +100%, such as -10%; got {text!r}.")
+    return budget

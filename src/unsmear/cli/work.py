@@ -45,6 +45,7 @@ class Wishes:
         boxes: rectangles (x, y, width, height) to deblur.
         threshold: blur confidence above which a window is kept.
         strength: share of the change that is applied.
+        budget: of networks that sample pixels, how many more to work on.
         dense: prune nothing.
         whole: give the network's raw output.
         max_pixels: larger pictures are refused.
@@ -60,6 +61,7 @@ class Wishes:
     boxes: tuple[tuple[int, int, int, int], ...] = ()
     threshold: float = 0.5
     strength: float = 1.0
+    budget: float = 0.0
     dense: bool = False
     whole: bool = False
     max_pixels: int = 200_000_000
@@ -182,6 +184,7 @@ class Worker:
             boxes=wishes.boxes,
             threshold=wishes.threshold,
             strength=wishes.strength,
+            budget=wishes.budget,
             dense=wishes.dense,
             whole=wishes.whole,
         )

@@ -66,6 +66,8 @@ def _lines(runs: Sequence[Run], field: str) -> Lines:
 def _label(run: Run) -> str:
     if run.setting is None:
         return run.name
+    if run.setting.budget is not None:
+        return f"budget {run.setting.budget:+.0%}"
     stages = stages_in_words(run.setting.pruned_stages or ())
     if run.setting.dense or stages == "none":
         return "nothing pruned"

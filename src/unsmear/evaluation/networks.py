@@ -18,7 +18,7 @@ from unsmear.evaluation.settings import Setting, stages_in_words
 from unsmear.inference import Deblurrer, Steering
 from unsmear.inference.composite import compose
 from unsmear.inference.restoration import Request, Restoration
-from unsmear.models import LMDViT, load_model
+from unsmear.models import DeblurringNetwork, LMDViT, load_model
 from unsmear.models.cost import network_cost
 
 
@@ -29,13 +29,13 @@ class NetworkRestorer(Deblurrer):
 
     Args:
         model: a bundled name or a checkpoint's path.
-        setting: threshold, pruned stages and what is taken as the result.
+        setting: threshold, pruned stages, budget and what is taken as the result.
         device: see :class:`Deblurrer`.
         dtype: likewise.
         tile: likewise.
 
     Raises:
-        InputError: stages that the checkpoint has no predictors for.
+        InputError: stages that the checkpoint has no predictors for, or a budget that it has not.
         ModelError: no such model.
     """
 
@@ -49,7 +49,7 @@ class NetworkRestorer(Deblurrer):
         tile: int | None = None,
     ) -> None:
         network = load_model(model)
-        able, wanted = network.config.pruned_stages, setting.pruned_stages
+        able, wanted = _pruned_stages(network), setting.pruned_stages
         if wanted is not None and wanted != able:
             if not set(wanted) <= set(able):
                 raise InputError(
@@ -59,13 +59,18 @@ class NetworkRestorer(Deblurrer):
             network = load_model(model, pruned_stages=wanted)
         super().__init__(network, device=device, dtype=dtype, tile=tile)
         self.name = str(model)
-        self._asked = replace(setting, pruned_stages=network.config.pruned_stages)
+        if setting.budget and not network.takes_budget:
+            raise InputError(f"{model} samples no pixels and has no budget to change.")
+        budget = (setting.budget or 0.0) if network.takes_budget else None
+        self._asked = replace(setting, pruned_stages=_pruned_stages(network), budget=budget)
         self.setting: Setting | None = self._asked
         self.parameters = sum(parameter.numel() for parameter in network.parameters())
 
     def __call__(self, blurred: Tensor) -> Answer:
         """Restore one picture [1, 3, H, W], float32 RGB in [0, 1] on the CPU."""
-        request = Request(self._asked.threshold, None, self._asked.dense)
+        asked = self._asked
+        budget = asked.budget or 0.0
+        request = Request(asked.threshold, None, asked.dense, budget)
         with _listening(self.network) as passes:
             result = self._restore(blurred[0], request, None)
         height, width = blurred.shape[-2:]
@@ -73,7 +78,7 @@ class NetworkRestorer(Deblurrer):
         return Answer(
             self._result(blurred, result),
             multiply_adds_dense=network_cost(self.network, height, width).dense,
-            multiply_adds_spent=sum(_spent(self.network, each) for each in passes),
+            multiply_adds_spent=sum(_spent(self.network, each, budget) for each in passes),
             decisions=tuple(self._decisions(result, maps)),
             last_kept=result.kept[None, None] if result.windows else None,
         )
@@ -89,19 +94,25 @@ class NetworkRestorer(Deblurrer):
     def _decisions(
         self, result: Restoration, maps: tuple[Tensor, ...] | None
     ) -> Iterator[Decision]:
-        places = self.network.predictor_places
+        network, places = self.network, self.network.predictor_places
+        if not isinstance(network, LMDViT):
+            return
         for number, ((stage, shift), (kept, windows)) in enumerate(
             zip(places, result.windows, strict=True)
         ):
             yield Decision(
                 stage,
                 shift,
-                self.network.scale_of(stage),
-                self.network.config.window_size,
+                network.scale_of(stage),
+                network.config.window_size,
                 kept,
                 windows,
                 None if maps is None else maps[number],
             )
+
+
+def _pruned_stages(network: DeblurringNetwork) -> tuple[int, ...]:
+    return tuple(dict.fromkeys(stage for stage, _ in network.predictor_places))
 
 
 class _Pass(NamedTuple):
@@ -113,13 +124,13 @@ class _Pass(NamedTuple):
 
 
 @contextmanager
-def _listening(network: LMDViT) -> Iterator[list[_Pass]]:
+def _listening(network: DeblurringNetwork) -> Iterator[list[_Pass]]:
     """Note every run of the network, so that tiles and their overlaps count too."""
     passes: list[_Pass] = []
 
     def note(_: object, given: tuple[Any, ...], out: Any) -> None:
         height, width = given[0].shape[-2:]
-        passes.append(_Pass(height, width, out.keep))
+        passes.append(_Pass(height, width, out.keep if network.predictor_places else ()))
 
     handle = network.register_forward_hook(note)
     try:
@@ -128,10 +139,10 @@ def _listening(network: LMDViT) -> Iterator[list[_Pass]]:
         handle.remove()
 
 
-def _spent(network: LMDViT, run: _Pass) -> int:
-    """Multiply-adds of one run, with the windows it kept."""
-    shares = [[1.0, 1.0] for _ in network.stages]
+def _spent(network: DeblurringNetwork, run: _Pass, budget: float) -> int:
+    """Multiply-adds of one run, with the windows it kept or the budget it had."""
+    cost = network_cost(network, run.height, run.width, budget)
+    shares = [[1.0, 1.0] for _ in cost.stages]
     for (stage, shift), keep in zip(network.predictor_places, run.keep, strict=True):
         shares[stage - 1][1 if shift else 0] = float(keep.sum()) / keep.numel()
-    cost = network_cost(network, run.height, run.width)
     return cost.spent([(plain, shifted) for plain, shifted in shares])

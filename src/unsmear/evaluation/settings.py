@@ -21,28 +21,33 @@ class Setting:
         threshold: a window is kept when its blur confidence is above this; in [0, 1].
         pruned_stages: stages (1 to 9) that prune; None takes those of the checkpoint.
         dense: compute every window, whatever the predictors say.
+        budget: of networks that sample pixels: how many more to work on than planned, from -0.5
+            (half) to 1 (twice); None, which is as planned, for those that sample none.
         composite: put kept windows into the input as for a user, instead of the network's raw
             output.
 
     Raises:
-        InputError: a threshold outside [0, 1].
+        InputError: a threshold or a budget outside its range.
     """
 
     threshold: float = 0.5
     pruned_stages: tuple[int, ...] | None = None
     dense: bool = False
+    budget: float | None = None
     composite: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.threshold <= 1:
             raise InputError(f"The threshold lies in [0, 1], got {self.threshold}.")
+        if self.budget is not None and not -0.5 <= self.budget <= 1:
+            raise InputError(f"The budget lies in [-0.5, 1], got {self.budget}.")
 
 
 class Sweep(NamedTuple):
     """Values of one field of :class:`Setting` to go through.
 
     Attributes:
-        field: "threshold" or "pruned_stages".
+        field: "threshold", "budget" or "pruned_stages".
         values: in the order given.
     """
 
@@ -51,21 +56,21 @@ class Sweep(NamedTuple):
 
 
 def parse_sweep(text: str) -> Sweep:
-    """Read "threshold=0.2:0.7:0.1", "threshold=0.3,0.5" or "pruned-stages=1-9,4-6,none".
+    """Read "threshold=0.2:0.7:0.1", "budget=-0.1,0,0.1" or "pruned-stages=1-9,4-6,none".
 
     Raises:
         InputError: It is no such thing.
     """
     name, _, values = text.partition("=")
     try:
-        if name == "threshold":
-            return Sweep("threshold", tuple(_numbers(values)))
+        if name in ("threshold", "budget"):
+            return Sweep(name, tuple(_numbers(values)))
         if name == "pruned-stages":
             return Sweep("pruned_stages", tuple(map(_stages, values.split(","))))
     except (InvalidOperation, ValueError):
         pass
     raise InputError(
-        "--sweep wants threshold=FIRST:LAST:STEP, threshold=A,B,... or "
+        "--sweep wants threshold=FIRST:LAST:STEP, threshold=A,B,..., budget=A,B,... or "
         f"pruned-stages=1-9,4-6,none; got {text!r}."
     )
 

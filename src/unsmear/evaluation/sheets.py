@@ -95,10 +95,9 @@ def _agreement(label: str, found: Agreement) -> tuple[str, ...]:
 
 def _ablation(evaluation: Evaluation) -> Sheet:
     """The paper's ablation table, a line a setting; the input stands before them."""
-    head = ("No.", "model", "pruned stages", "threshold", "PSNR", "SSIM", "wPSNR", "wSSIM")
-    head += ("time", "params", "multiply-adds")
-    unknown = (NOTHING, NOTHING)
-    given = ("", "input", *unknown, *_four(evaluation.given), *unknown, NOTHING)
+    head = ("No.", "model", "pruned stages", "threshold", "budget")
+    head += ("PSNR", "SSIM", "wPSNR", "wSSIM", "time", "params", "multiply-adds")
+    given = ("", "input", *[NOTHING] * 3, *_four(evaluation.given), *[NOTHING] * 3)
     rows: list[tuple[str, ...]] = [given]
     for number, run in enumerate(evaluation.runs, start=1):
         cost = (
@@ -110,13 +109,15 @@ def _ablation(evaluation: Evaluation) -> Sheet:
     return Sheet(f"{len(evaluation.runs[0].images)} pictures", head, rows)
 
 
-def _setting(run: Run) -> tuple[str, str]:
-    """Pruned stages and threshold of a run, each where it means something."""
+def _setting(run: Run) -> tuple[str, str, str]:
+    """Pruned stages, threshold and budget of a run, each where it means something."""
     setting = run.setting
     if setting is None:
-        return NOTHING, NOTHING
+        return NOTHING, NOTHING, NOTHING
     stages = () if setting.dense else setting.pruned_stages or ()
-    return stages_in_words(stages), f"{setting.threshold:g}" if stages else NOTHING
+    threshold = f"{setting.threshold:g}" if stages else NOTHING
+    budget = NOTHING if setting.budget is None else f"{setting.budget:+.0%}"
+    return stages_in_words(stages), threshold, budget
 
 
 def pictures_sheet(run: Run) -> Sheet:
@@ -138,11 +139,11 @@ def as_csv(evaluation: Evaluation) -> str:
     file = io.StringIO()
     writer: csv.DictWriter[str] | None = None
     for run in evaluation.runs:
-        stages, threshold = _setting(run)
+        settings = dict(zip(("pruned_stages", "threshold", "budget"), _setting(run), strict=True))
         for image in run.images:
             figures = image.as_dict()
             given = figures.pop("input")
-            row = {"model": run.name, "pruned_stages": stages, "threshold": threshold, **figures}
+            row = {"model": run.name, **settings, **figures}
             row |= {f"input_{name}": value for name, value in given.items()}
             if writer is None:
                 writer = csv.DictWriter(file, list(row), lineterminator="\n")

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,7 +27,7 @@ from unsmear.inference.restoration import (
     restore_whole,
 )
 from unsmear.inference.steering import Steering
-from unsmear.models import DEFAULT_MODEL, LMDViT, Restored, load_model
+from unsmear.models import DEFAULT_MODEL, DeblurringNetwork, load_model
 from unsmear.models.cost import network_cost
 from unsmear.runtime import available_memory, resolve_device, resolve_dtype
 
@@ -70,7 +71,7 @@ class Deblurrer:
 
     def __init__(
         self,
-        model: str | Path | LMDViT = DEFAULT_MODEL,
+        model: str | Path | DeblurringNetwork = DEFAULT_MODEL,
         *,
         device: str = "auto",
         dtype: str = "auto",
@@ -78,18 +79,22 @@ class Deblurrer:
     ) -> None:
         self.device = resolve_device(device)
         self.dtype = resolve_dtype(dtype, self.device)
-        self.model_name = type(model).__name__ if isinstance(model, LMDViT) else str(model)
-        network = model if isinstance(model, LMDViT) else load_model(model)
+        given = isinstance(model, DeblurringNetwork)
+        self.model_name = type(model).__name__ if given else str(model)
+        network = model if given else load_model(model)
         self.network = network.to(self.device, self.dtype).eval()
         if tile is not None and tile < 1:
             raise InputError(f"A tile has at least one pixel a side, got {tile}.")
         step = self.network.size_step
         self.tile = None if tile is None else -(-tile // step) * step
 
-    def restore(self, blurred: Tensor, *, threshold: float = 0.5) -> Restored:
-        """Run the network alone: [B, 3, H, W] in [0, 1] -> what it returns, on its device."""
+    def restore(self, blurred: Tensor, **wishes: Any) -> Any:
+        """Run the network alone: [B, 3, H, W] in [0, 1] -> what it returns, on its device.
+
+        ``wishes`` are further arguments of its ``forward``, such as ``threshold``.
+        """
         with torch.inference_mode():
-            return self.network(blurred.to(self.device), threshold=threshold)
+            return self.network(blurred.to(self.device), **wishes)
 
     def deblur(
         self, photo: Photo, steering: Steering | None = None, progress: Progress | None = None
@@ -105,12 +110,17 @@ class Deblurrer:
             InputError: a photo that cannot be read, or wishes that do not fit it.
         """
         picture, steering = _as_picture(photo), steering or Steering()
+        if steering.budget and not self.network.takes_budget:
+            raise InputError(
+                f"{self.model_name} samples no pixels and has no budget to change; leave it out, "
+                "or choose a model that samples."
+            )
         height, width = picture.rgb.shape[:2]
         region = steering.region(height, width)
         wanted = None if region is None else torch.from_numpy(region)
         started = time.perf_counter()
         image = _as_tensor(picture.rgb)
-        request = Request(steering.threshold, wanted, steering.dense)
+        request = Request(steering.threshold, wanted, steering.dense, steering.budget)
         result = self._restore(image, request, progress)
         del image
 
@@ -123,9 +133,8 @@ class Deblurrer:
                 "these were left as they were"
             )
             warnings.warn(messages[-1], stacklevel=2)
-        report = self._report(
-            picture, result, made.touched, time.perf_counter() - started, messages
-        )
+        spent = time.perf_counter() - started
+        report = self._report(result, made.touched, spent, steering.budget, messages)
         return Deblurred(
             picture.with_rgb(made.rgb, made.touched),
             result.blur_map.numpy(),
@@ -172,8 +181,8 @@ class Deblurrer:
             tile = smaller
 
     def bytes_per_pixel(self) -> int:
-        """Memory that a picture takes at its peak, in the last stage, for each of its pixels."""
-        features = 6 * self.network.config.embed_dim * self.dtype.itemsize
+        """Memory that a picture takes at its peak for each of its pixels."""
+        features = self.network.features_per_pixel * self.dtype.itemsize
         return features + 120  # input, padded input, output, gate, scores and maps in float32
 
     def _fitting_tile(self, height: int, width: int) -> int | None:
@@ -184,21 +193,22 @@ class Deblurrer:
         if pixels >= (height + 127) * (width + 127):
             return None
         step = self.network.size_step
-        side = int(pixels**0.5) - 4 * step  # a tile sees two steps on either side
+        side = int(pixels**0.5) - 2 * self.network.surroundings
         return max(SMALLEST_TILE, side // step * step)
 
     # --- figures ---
 
     def _report(
         self,
-        picture: Picture,
         result: Restoration,
         touched: np.ndarray,
         seconds: float,
+        budget: float,
         messages: list[str],
     ) -> Report:
         height, width = touched.shape
         cost = network_cost(self.network, height, width)
+        spent = network_cost(self.network, height, width, budget) if budget else cost
         shares = [[1.0, 1.0] for _ in cost.stages]
         places = self.network.predictor_places
         kept = []
@@ -212,7 +222,7 @@ class Deblurrer:
             touched_fraction=float(touched.mean()),
             kept_windows=tuple(kept),
             multiply_adds_dense=cost.dense,
-            multiply_adds_spent=cost.spent([(a, b) for a, b in shares]),
+            multiply_adds_spent=spent.spent([(a, b) for a, b in shares]),
             seconds=seconds,
             model=self.model_name,
             device=str(self.device),

@@ -34,7 +34,8 @@ class Report:
         blurred_fraction: share of pixels in windows that were kept as blurred.
         touched_fraction: share of pixels that changed.
         kept_windows: decisions of each predictor.
-        multiply_adds_dense: what the network would take with every window kept.
+        multiply_adds_dense: what the network would take with every window kept; of one that
+            samples pixels, within the plain budget.
         multiply_adds_spent: what it took.
         seconds: for the network and the composite, without reading and writing files.
         model: name or path.
@@ -62,7 +63,7 @@ class Report:
 
     @property
     def multiply_adds_saved(self) -> int:
-        """What pruning saved."""
+        """What pruning or a lower budget saved."""
         return self.multiply_adds_dense - self.multiply_adds_spent
 
     def as_dict(self) -> dict[str, Any]:

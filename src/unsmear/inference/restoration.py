@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from unsmear.metrics import kept_pixels
-from unsmear.models import LMDViT, Restored
+from unsmear.models import DeblurringNetwork, LMDViT
 
 Progress = Callable[[float], None]
-MARGIN = 2  # size steps of context around a tile; beyond it the network hardly looks
 RAMP = 32  # px on either side of a tile's border over which it blends into its neighbour
 
 
@@ -23,7 +22,8 @@ class Restoration(NamedTuple):
     Attributes:
         restored: [3, H, W] float32, not clamped.
         blur_map: [H, W] float32 in [0, 1].
-        kept: bool [H, W], pixels of the windows that the last pruned stage kept.
+        kept: bool [H, W], pixels of the windows that the last pruned stage kept; all of them in
+            networks that prune no windows.
         windows: (kept, all) windows of each predictor, in network order.
         tiles: 1 for a picture computed whole.
     """
@@ -36,15 +36,16 @@ class Restoration(NamedTuple):
 
 
 class Request(NamedTuple):
-    """How to run the network."""
+    """How to run the network; each takes of it what it knows."""
 
-    threshold: float
-    region: Tensor | None  # bool [H, W]: keep what it touches instead of what is predicted
-    dense: bool
+    threshold: float = 0.5
+    region: Tensor | None = None  # bool [H, W]: keep what it touches instead of what is predicted
+    dense: bool = False
+    budget: float = 0.0
 
 
 def restore_whole(
-    network: LMDViT, image: Tensor, request: Request, progress: Progress | None = None
+    network: DeblurringNetwork, image: Tensor, request: Request, progress: Progress | None = None
 ) -> Restoration:
     """Restore [3, H, W] in one go, on the network's device."""
     with _reporting(network, progress):
@@ -53,17 +54,23 @@ def restore_whole(
         out.restored[0].float().cpu(),
         out.blur_map[0, 0].float().cpu(),
         last_kept(network, out, *image.shape[-2:])[0, 0].cpu(),
-        [(int(keep.sum()), keep.numel()) for keep in out.keep],
+        _counts(network, out),
         1,
     )
 
 
-def last_kept(network: LMDViT, out: Restored, height: int, width: int) -> Tensor:
+def _counts(network: DeblurringNetwork, out: Any) -> list[tuple[int, int]]:
+    """(kept, all) windows of each predictor."""
+    keeps = out.keep if network.predictor_places else ()
+    return [(int(keep.sum()), keep.numel()) for keep in keeps]
+
+
+def last_kept(network: DeblurringNetwork, out: Any, height: int, width: int) -> Tensor:
     """Pixels whose window the last pruned stage kept in any of its blocks: bool [B, 1, H, W].
 
     A network without predictors keeps everything.
     """
-    if not out.keep:
+    if not isinstance(network, LMDViT) or not out.keep:
         return torch.ones(len(out.restored), 1, height, width, dtype=torch.bool)
     last = network.predictor_places[-1][0]
     scale = network.scale_of(last)
@@ -77,13 +84,18 @@ def last_kept(network: LMDViT, out: Restored, height: int, width: int) -> Tensor
 
 
 def restore_tiled(
-    network: LMDViT, image: Tensor, request: Request, tile: int, progress: Progress | None = None
+    network: DeblurringNetwork,
+    image: Tensor,
+    request: Request,
+    tile: int,
+    progress: Progress | None = None,
 ) -> Restoration:
     """Restore [3, H, W] in tiles that agree with the whole picture.
 
     The frame stays in host memory. Tiles begin on the grid of the whole picture's windows, see
-    :data:`MARGIN` steps of their surroundings, and are judged by the means of the whole picture,
-    which a first pass over the tiles collects.
+    some of their surroundings, and are judged by the means of the whole picture, which a first
+    pass over the tiles collects. Networks that attend to the whole picture, or cut it into patches
+    themselves, see a tile as a picture of its own.
 
     Args:
         network: the network.
@@ -104,7 +116,7 @@ def restore_tiled(
     kept = torch.zeros(h, w, dtype=torch.bool)
     windows = [(0, 0)] * len(network.predictor_places)
     for number, (top, left, bottom, right) in enumerate(tiles, start=1):
-        margin = MARGIN * network.size_step
+        margin = network.surroundings
         y0, x0 = max(0, top - margin), max(0, left - margin)
         y1, x1 = min(h, bottom + margin), min(w, right + margin)
         out = _run(network, image[:, y0:y1, x0:x1], _cut(request, y0, x0, y1, x1), means)
@@ -114,7 +126,7 @@ def restore_tiled(
         weights[y0:y1, x0:x1] += ramp
         own = last_kept(network, out, y1 - y0, x1 - x0)[0, 0].cpu()
         kept[top:bottom, left:right] = own[top - y0 : bottom - y0, left - x0 : right - x0]
-        counts = [(int(keep.sum()), keep.numel()) for keep in out.keep]
+        counts = _counts(network, out)
         windows = [(a + c, b + d) for (a, b), (c, d) in zip(windows, counts, strict=True)]
         if progress:
             progress((done + number) / (done + len(tiles)))
@@ -123,7 +135,7 @@ def restore_tiled(
 
 
 def _picture_means(
-    network: LMDViT,
+    network: DeblurringNetwork,
     image: Tensor,
     request: Request,
     tiles: list[tuple[int, int, int, int]],
@@ -144,19 +156,22 @@ def _picture_means(
 
 
 def _run(
-    network: LMDViT, image: Tensor, request: Request, means: list[Tensor] | None = None
-) -> Restored:
-    device = network.input_proj.weight.device
-    decisions: Tensor | str | None = "all" if request.dense else None
-    if request.region is not None and not request.dense:
-        decisions = request.region[None, None].to(device, torch.float32)
+    network: DeblurringNetwork,
+    image: Tensor,
+    request: Request,
+    means: list[Tensor] | None = None,
+) -> Any:
+    device = next(network.parameters()).device
+    wishes: dict[str, Any] = {}
+    if isinstance(network, LMDViT):
+        decisions: Tensor | str | None = "all" if request.dense else None
+        if request.region is not None and not request.dense:
+            decisions = request.region[None, None].to(device, torch.float32)
+        wishes = {"threshold": request.threshold, "decisions": decisions, "means": means}
+    elif network.takes_budget:
+        wishes = {"budget": request.budget}
     with torch.inference_mode():
-        return network(
-            image[None].to(device),
-            threshold=request.threshold,
-            decisions=decisions,
-            means=means,
-        )
+        return network(image[None].to(device), **wishes)
 
 
 def _cut(request: Request, y0: int, x0: int, y1: int, x1: int) -> Request:
@@ -181,15 +196,15 @@ def _ramp(start: int, end: int, first: int, last: int, limit: int) -> Tensor:
 
 
 @contextmanager
-def _reporting(network: LMDViT, progress: Progress | None) -> Iterator[None]:
-    """Tell ``progress`` the share of stages that are through."""
+def _reporting(network: DeblurringNetwork, progress: Progress | None) -> Iterator[None]:
+    """Tell ``progress`` the share of milestones that are through."""
     if progress is None:
         yield
         return
-    tell, stages = progress, network.stages
+    tell, milestones = progress, network.milestones
     handles = [
-        stage.register_forward_hook(lambda *_, n=number: tell(n / (len(stages) + 1)))
-        for number, stage in enumerate(stages, start=1)
+        module.register_forward_hook(lambda *_, n=number: tell(n / (len(milestones) + 1)))
+        for number, module in enumerate(milestones, start=1)
     ]
     try:
         yield

@@ -20,6 +20,8 @@ class Steering:
         boxes: rectangles (x, y, width, height) in pixels, likewise; joined with the mask.
         threshold: a window is kept when its blur confidence is above this; in [0, 1].
         strength: share of the change that is applied; in [0, 1].
+        budget: of networks that sample pixels: how many more to work on than planned, from -0.5
+            (half) to 1 (twice).
         dense: compute every window, and let every pixel change.
         whole: give the network's raw output instead of putting kept windows into the input.
     """
@@ -28,6 +30,7 @@ class Steering:
     boxes: tuple[Box, ...] = ()
     threshold: float = 0.5
     strength: float = 1.0
+    budget: float = 0.0
     dense: bool = False
     whole: bool = False
 

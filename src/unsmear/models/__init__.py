@@ -1,6 +1,7 @@
 """Networks, by name or from a checkpoint."""
 
 from unsmear.models.lmdvit import LMDViT, LMDViTConfig
+from unsmear.models.network import DeblurringNetwork
 from unsmear.models.outputs import Restored
 from unsmear.models.registry import CONFIGS, DEFAULT_MODEL, create_model
 from unsmear.models.weights import bundled_weights, convert_checkpoint, load_model, save_model
@@ -8,6 +9,7 @@ from unsmear.models.weights import bundled_weights, convert_checkpoint, load_mod
 __all__ = [
     "CONFIGS",
     "DEFAULT_MODEL",
+    "DeblurringNetwork",
     "LMDViT",
     "LMDViTConfig",
     "Restored",

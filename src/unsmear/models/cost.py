@@ -1,15 +1,26 @@
-"""Parameters and multiply-adds of an LMD-ViT: dense, and what a picture really took.
+"""Multiply-adds of a network: dense, and what a picture really took.
 
 Counted are the products of convolutions, linear layers and attention; biases, norms, activations
-and softmax are not, as in the paper's table (whose "FLOPs" are multiply-adds).
+and softmax are not, as in LMD-ViT's table (whose "FLOPs" are multiply-adds). What depends on the
+blur, the windows that LMD-ViT keeps, is counted by formula. The other networks take the same for
+every pixel: they are run on a small picture, and the count grows with its pixels.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from unsmear.models.lmdvit import LMDViT
+from unsmear.models.network import DeblurringNetwork
+from unsmear.models.registry import build
+
+SIDE = 32  # px; a multiple of every such network's size step
 
 
 @dataclass(frozen=True)
@@ -32,8 +43,9 @@ class NetworkCost:
     """Multiply-adds for one picture of a given size, padding included.
 
     Attributes:
-        fixed: of the projections, downsamplings and upsamplings.
-        stages: stages 1 to 9.
+        fixed: of what every picture takes: in LMD-ViT the projections, downsamplings and
+            upsamplings, in other networks all.
+        stages: stages 1 to 9 of LMD-ViT; empty for networks that prune no windows.
     """
 
     fixed: int
@@ -53,8 +65,35 @@ class NetworkCost:
         return total
 
 
-def network_cost(network: LMDViT, height: int, width: int) -> NetworkCost:
-    """Count the multiply-adds for a picture of ``height`` x ``width`` pixels."""
+def network_cost(
+    network: DeblurringNetwork, height: int, width: int, budget: float = 0.0
+) -> NetworkCost:
+    """Count the multiply-adds for a picture of ``height`` x ``width`` pixels.
+
+    ``budget`` is that of networks which sample pixels.
+    """
+    if isinstance(network, LMDViT):
+        return _pruned_cost(network, height, width)
+    step = network.size_step
+    pixels = (height + -height % step) * (width + -width % step)
+    wishes = {"budget": budget} if network.takes_budget else {}
+    return NetworkCost(_counted(network.config, **wishes) * pixels // SIDE**2, ())
+
+
+@lru_cache(maxsize=64)
+def _counted(config: Any, **wishes: float) -> int:
+    """Multiply-adds that torch ran for a picture of :data:`SIDE` x :data:`SIDE` pixels."""
+    with torch.device("meta"):
+        network = build(config)
+    network.to_empty(device="cpu")
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        for tensor in (*network.parameters(), *network.buffers()):
+            tensor.zero_()  # what memory happens to hold could be slow to multiply
+        network(torch.zeros(1, 3, SIDE, SIDE), **wishes)
+    return counter.get_total_flops() // 2  # a multiply-add is two of its operations
+
+
+def _pruned_cost(network: LMDViT, height: int, width: int) -> NetworkCost:
     config, step = network.config, network.size_step
     pixels = (height + -height % step) * (width + -width % step)
     tokens_of = [pixels // network.scale_of(number) ** 2 for number in range(1, 10)]

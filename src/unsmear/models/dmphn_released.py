@@ -11,8 +11,8 @@ from pathlib import Path
 from torch import Tensor
 
 from unsmear.errors import ModelError
-from unsmear.models.dmphn import DMPHN, GRIDS, DMPHNConfig
-from unsmear.models.weights import read_checkpoint
+from unsmear.models.checkpoints import read_checkpoint
+from unsmear.models.dmphn import GRIDS, DMPHNConfig
 
 # The released number of each layer, in order; ours count from 0 without the gaps.
 _NUMBERS = {
@@ -53,20 +53,16 @@ def to_released(state: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
     return files
 
 
-def convert_dmphn(folder: str | Path) -> DMPHN:
-    """Build the network of a folder of released checkpoints, in float32 and eval mode.
+def read_folder(folder: Path) -> dict[str, dict[str, Tensor]]:
+    """Read the released state dicts of a folder, by file name, without pickle's powers.
 
     Args:
-        folder: holds ``encoder_lv1.pkl`` to ``encoder_lv4.pkl`` and the decoders likewise, read
-            without pickle's powers; of DMPHN(1-2-4) levels 1 to 3 only.
+        folder: holds ``encoder_lv1.pkl`` to ``encoder_lv4.pkl`` and the decoders likewise; of
+            DMPHN(1-2-4) levels 1 to 3 only.
 
     Raises:
-        ModelError: no folder, a file that is missing or cannot be read, or weights that do not
-            make a DMPHN.
+        ModelError: a file that is missing or cannot be read.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise ModelError(f"{folder} is no folder: give the one that holds encoder_lv1.pkl.")
     present = [
         level
         for level in range(1, len(GRIDS) + 1)
@@ -76,18 +72,20 @@ def convert_dmphn(folder: str | Path) -> DMPHN:
     missing = [name for name in names if not (folder / name).is_file()]
     if missing:
         raise ModelError(f"{folder} holds no {', '.join(missing)}: a released DMPHN has them all.")
-    files = {name: read_checkpoint(folder / name)[0] for name in names}
-    state = {name: tensor.float() for name, tensor in from_released(files).items()}
+    return {name: read_checkpoint(folder / name)[0] for name in names}
+
+
+def infer_config(state: Mapping[str, Tensor]) -> DMPHNConfig:
+    """Read the sizes of a network off its state dict (this package's names).
+
+    Raises:
+        ModelError: the names are not those of a DMPHN.
+    """
     first = state.get("levels.0.encoder.0.weight")
     if first is None or first.ndim != 4:
-        raise ModelError(f"{folder / file_name('encoder', 1)} is no encoder of a DMPHN.")
-    network = DMPHN(DMPHNConfig(embed_dim=first.shape[0], levels=len(names) // 2))
-    try:
-        network.load_state_dict(state, strict=True)
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ModelError(f"The weights in {folder} do not fit a DMPHN: {reason}") from None
-    return network.eval()
+        raise ModelError(f"{file_name('encoder', 1)} is no encoder of a DMPHN.")
+    levels = {int(name.split(".")[1]) for name in state}
+    return DMPHNConfig(embed_dim=first.shape[0], levels=len(levels))
 
 
 def _places(levels: int) -> list[tuple[str, int]]:

@@ -3,12 +3,35 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, NamedTuple
 
 from unsmear.errors import ModelError
+from unsmear.models import saphn
+from unsmear.models.dmphn import DMPHN, DMPHNConfig
+from unsmear.models.lbag import LBAG, LBAGConfig
 from unsmear.models.lmdvit import LMDViT, LMDViTConfig
+from unsmear.models.network import DeblurringNetwork
+from unsmear.models.saphn import SAPHN, SAPHNConfig
+from unsmear.models.srn import SRN, SRNConfig
 
-CONFIGS: dict[str, LMDViTConfig] = {
+
+class Family(NamedTuple):
+    """Networks of one paper."""
+
+    title: str
+    config: type[Any]
+    network: type[DeblurringNetwork]
+
+
+FAMILIES: dict[str, Family] = {
+    "lmdvit": Family("LMD-ViT", LMDViTConfig, LMDViT),
+    "saphn": Family("SAPHN", SAPHNConfig, SAPHN),
+    "dmphn": Family("DMPHN", DMPHNConfig, DMPHN),
+    "srn": Family("SRN", SRNConfig, SRN),
+    "lbag": Family("LBAG", LBAGConfig, LBAG),
+}
+
+CONFIGS: dict[str, Any] = {
     "lmdvit": LMDViTConfig(),
     "lmdvit-small": LMDViTConfig(embed_dim=16),
     # With so few blocks, a predictor in stage 1 or 2 would see a few pixels around a token: it
@@ -16,11 +39,22 @@ CONFIGS: dict[str, LMDViTConfig] = {
     "lmdvit-tiny": LMDViTConfig(
         embed_dim=16, depths=(1, 2, 2, 2, 1, 1, 2, 2, 1), pruned_stages=(3, 4, 5, 6, 7, 8, 9)
     ),
+    **saphn.CONFIGS,
+    "dmphn": DMPHNConfig(),
+    "dmphn-nu": DMPHNConfig(sampling=True),
+    "srn": SRNConfig(),
+    "srn-nu": SRNConfig(sampling=True),
+    "lbag": LBAGConfig(),
 }
 DEFAULT_MODEL = "lmdvit-tiny"
 
 
-def override(config: LMDViTConfig, overrides: dict[str, Any]) -> LMDViTConfig:
+def family_of(config: Any) -> str:
+    """Which of :data:`FAMILIES` a configuration belongs to."""
+    return next(name for name, family in FAMILIES.items() if type(config) is family.config)
+
+
+def override(config: Any, overrides: dict[str, Any]) -> Any:
     """A configuration with some values changed.
 
     Raises:
@@ -29,20 +63,26 @@ def override(config: LMDViTConfig, overrides: dict[str, Any]) -> LMDViTConfig:
     known = [field.name for field in dataclasses.fields(config)]
     for name in overrides:
         if name not in known:
-            raise ModelError(f"LMD-ViT has no setting {name!r}; it has {', '.join(known)}.")
+            title = FAMILIES[family_of(config)].title
+            raise ModelError(f"{title} has no setting {name!r}; it has {', '.join(known)}.")
     return dataclasses.replace(config, **overrides)
 
 
-def create_model(name: str = DEFAULT_MODEL, **overrides: Any) -> LMDViT:
+def build(config: Any) -> DeblurringNetwork:
+    """The network of a configuration with fresh weights, in eval mode."""
+    return FAMILIES[family_of(config)].network(config).eval()
+
+
+def create_model(name: str = DEFAULT_MODEL, **overrides: Any) -> DeblurringNetwork:
     """Build a network with fresh weights, in eval mode.
 
     Args:
         name: one of :data:`CONFIGS`.
-        **overrides: fields of :class:`LMDViTConfig` to change, such as ``pruned_stages=(4, 5, 6)``.
+        **overrides: fields of its configuration to change, such as ``pruned_stages=(4, 5, 6)``.
 
     Raises:
         ModelError: an unknown name or setting, or sizes that do not fit together.
     """
     if name not in CONFIGS:
         raise ModelError(f"There is no model {name!r}; there are {', '.join(CONFIGS)}.")
-    return LMDViT(override(CONFIGS[name], overrides)).eval()
+    return build(override(CONFIGS[name], overrides))

@@ -1,29 +1,29 @@
-"""Checkpoints: safetensors with the configuration in the file's metadata, so one file is enough."""
+"""Networks with their weights: safetensors whose metadata hold the configuration as well."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import pickle
-import tempfile
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from unsmear import __version__
 from unsmear.errors import ModelError, OutputError
-from unsmear.models.lmdvit import LMDViT, LMDViTConfig
-from unsmear.models.registry import CONFIGS, DEFAULT_MODEL, override
+from unsmear.models import dmphn_released
+from unsmear.models.checkpoints import read_checkpoint, write_safetensors, write_torch
+from unsmear.models.dmphn import DMPHN
+from unsmear.models.lmdvit import LMDViT
+from unsmear.models.network import DeblurringNetwork
+from unsmear.models.registry import CONFIGS, DEFAULT_MODEL, FAMILIES, build, family_of, override
 from unsmear.models.released import from_released, infer_config, is_released, to_released
 
 _CONFIG_KEY = "unsmear.config"
+_FAMILY_KEY = "unsmear.network"
 _PREDICTORS = ".predictors."
 
 
@@ -35,22 +35,22 @@ def bundled_weights(name: str) -> Path | None:
 
 def load_model(
     source: str | Path = DEFAULT_MODEL, *, fresh_predictors: bool = False, **overrides: Any
-) -> LMDViT:
+) -> DeblurringNetwork:
     """Load a network with its weights, in float32 and eval mode.
 
     Args:
-        source: a name with bundled weights, or a checkpoint: ours (safetensors), or the authors'
-            (``.pth``, read without pickle's powers, or safetensors).
+        source: a name with bundled weights, or a checkpoint: ours (safetensors), LMD-ViT's authors'
+            (``.pth``, read without pickle's powers, or safetensors), or the folder of DMPHN's.
         fresh_predictors: let predictors that the checkpoint lacks begin untrained, as training
             does that goes on from a network without them.
-        **overrides: fields of :class:`LMDViTConfig`. Unpruning stages drops their predictors;
-            sizes that the weights do not have are refused.
+        **overrides: fields of the network's configuration. Unpruning stages drops their
+            predictors; sizes that the weights do not have are refused.
 
     Raises:
         ModelError: no such name or file, or weights that do not fit.
     """
     path = bundled_weights(str(source)) or Path(source)
-    if not path.is_file():
+    if not path.exists():
         if str(source) in CONFIGS:
             raise ModelError(
                 f"No weights of {source} come with this package; give a checkpoint's path, or "
@@ -60,14 +60,8 @@ def load_model(
             f"There is no model or checkpoint {str(source)!r}; "
             f"named models are {', '.join(CONFIGS)}."
         )
-    state, metadata = read_checkpoint(path)
-    if is_released(state):
-        state = from_released(state)
-    saved = metadata.get(_CONFIG_KEY)
-    config = override(
-        LMDViTConfig(**json.loads(saved)) if saved else infer_config(state), overrides
-    )
-    network = LMDViT(config)
+    config, state = _read_folder(path) if path.is_dir() else _read_file(path)
+    network = build(override(config, overrides))
     needed = network.state_dict()
     kept = {k: v.float() for k, v in state.items() if k in needed or _PREDICTORS not in k}
     if fresh_predictors:
@@ -77,36 +71,31 @@ def load_model(
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:300]
         raise ModelError(f"The weights in {path} do not fit the network: {reason}") from None
-    return network.eval()
+    return network
 
 
-def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read a state dict and its metadata (empty for ``.pth``) from a checkpoint.
+def _read_file(path: Path) -> tuple[Any, dict[str, Tensor]]:
+    state, metadata = read_checkpoint(path)
+    if _CONFIG_KEY in metadata:
+        family = metadata.get(_FAMILY_KEY, "lmdvit")  # the first files knew no other
+        if family not in FAMILIES:
+            raise ModelError(
+                f"{path} holds a network named {family!r}, which this version does not know; "
+                "a newer one may."
+            )
+        return FAMILIES[family].config(**json.loads(metadata[_CONFIG_KEY])), state
+    if is_released(state):
+        state = from_released(state)
+    return infer_config(state), state
 
-    Raises:
-        ModelError: the file is neither safetensors nor a plain torch checkpoint.
-    """
-    try:
-        with safe_open(path, framework="pt") as file:
-            return {k: file.get_tensor(k) for k in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except (SafetensorError, OSError):
-        pass  # not this format; try the other
-    unreadable = (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError, OSError)
-    try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except (*unreadable, ValueError, KeyError):
-        raise ModelError(
-            f"{path} is neither a safetensors file nor a torch checkpoint that can be read "
-            "without running code from it."
-        ) from None
-    state = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else loaded
-    if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise ModelError(f"{path} holds no state dict (a mapping of names to tensors).")
-    return dict(state), {}
+
+def _read_folder(folder: Path) -> tuple[Any, dict[str, Tensor]]:
+    state = dmphn_released.from_released(dmphn_released.read_folder(folder))
+    return dmphn_released.infer_config(state), state
 
 
 def save_model(
-    network: LMDViT,
+    network: DeblurringNetwork,
     path: str | Path,
     *,
     dtype: torch.dtype | None = None,
@@ -119,49 +108,56 @@ def save_model(
         path: where; an existing file is replaced in one step.
         dtype: store in this type (``torch.float16`` halves the file); default as they are.
         metadata: more strings to keep with it, such as how it was trained.
+
+    Raises:
+        OutputError: the folder is not there.
     """
     state = {
         k: v.detach().to("cpu", dtype or v.dtype).contiguous()
         for k, v in network.state_dict().items()
     }
     about = dict(metadata or {})
+    about[_FAMILY_KEY] = family_of(network.config)
     about[_CONFIG_KEY] = json.dumps(dataclasses.asdict(network.config))
     about["unsmear.version"] = __version__
-    return _write(state, Path(path), about)
+    return write_safetensors(state, Path(path), about)
 
 
 def convert_checkpoint(source: str | Path, destination: str | Path, *, to: str = "unsmear") -> Path:
     """Turn the authors' checkpoint into ours (``to="unsmear"``) or back (``to="released"``).
 
-    The released form is written as ``.pth`` (under ``state_dict``) or as safetensors, by suffix.
+    LMD-ViT's released form is written as ``.pth`` (under ``state_dict``) or as safetensors, by
+    suffix; DMPHN's as eight ``.pkl`` files in a folder, which is made.
 
     Raises:
-        ModelError: a source that cannot be read or is no LMD-ViT.
+        ModelError: a source that cannot be read, or a network that has no released form.
         OutputError: the destination cannot be written.
     """
     network, path = load_model(source), Path(destination)
     if to == "unsmear":
         return save_model(network, path)
+    if isinstance(network, LMDViT):
+        return _write_released(network, path)
+    if isinstance(network, DMPHN) and not network.config.sampling:
+        return _write_released_folder(network, path)
+    raise ModelError(
+        f"{source} is neither an LMD-ViT nor a DMPHN: no other network has a released form."
+    )
+
+
+def _write_released(network: LMDViT, path: Path) -> Path:
     state = {k: v.contiguous() for k, v in to_released(network.state_dict()).items()}
     if path.suffix == ".safetensors":
-        return _write(state, path, {})
-    return _replace(path, lambda temporary: torch.save({"state_dict": state}, temporary))
+        return write_safetensors(state, path)
+    if path.suffix == ".pth":
+        return write_torch({"state_dict": state}, path)
+    raise OutputError(f"{path} must end in .pth or .safetensors.")
 
 
-def _write(state: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> Path:
-    return _replace(path, lambda temporary: save_file(state, temporary, metadata=metadata))
-
-
-def _replace(path: Path, write: Any) -> Path:
-    """Write through a temporary name, so that no half-written checkpoint is ever left."""
-    if not path.parent.is_dir():
-        raise OutputError(f"There is no folder {path.parent}; make it first.")
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    try:
-        write(temporary)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+def _write_released_folder(network: DMPHN, path: Path) -> Path:
+    if path.suffix:
+        raise OutputError(f"{path} is a file's name: a released DMPHN is a folder, give one.")
+    path.mkdir(exist_ok=True)
+    for name, state in dmphn_released.to_released(network.state_dict()).items():
+        write_torch(state, path / name)
     return path

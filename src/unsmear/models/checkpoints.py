@@ -1,0 +1,72 @@
+"""Checkpoint files: read without running code from them, written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from unsmear.errors import ModelError, OutputError
+
+
+def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read a state dict and its metadata (empty for ``.pth``) from a checkpoint.
+
+    Raises:
+        ModelError: the file is neither safetensors nor a plain torch checkpoint.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {k: file.get_tensor(k) for k in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except (SafetensorError, OSError):
+        pass  # not this format; try the other
+    unreadable = (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError, OSError)
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except (*unreadable, ValueError, KeyError):
+        raise ModelError(
+            f"{path} is neither a safetensors file nor a torch checkpoint that can be read "
+            "without running code from it."
+        ) from None
+    state = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else loaded
+    if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise ModelError(f"{path} holds no state dict (a mapping of names to tensors).")
+    return dict(state), {}
+
+
+def write_safetensors(
+    state: dict[str, Tensor], path: Path, metadata: dict[str, str] | None = None
+) -> Path:
+    """Write a state dict, replacing an existing file in one step."""
+    return write_through(path, lambda temporary: save_file(state, temporary, metadata=metadata))
+
+
+def write_torch(state: Mapping[str, object], path: Path) -> Path:
+    """Write what ``torch.load`` reads, replacing an existing file in one step."""
+    return write_through(path, lambda temporary: torch.save(state, temporary))
+
+
+def write_through(path: Path, write: Callable[[str], object]) -> Path:
+    """Write through a temporary name, so that no half-written checkpoint is ever left.
+
+    Raises:
+        OutputError: the folder is not there.
+    """
+    if not path.parent.is_dir():
+        raise OutputError(f"There is no folder {path.parent}; make it first.")
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    try:
+        write(temporary)
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+    return path
