@@ -7,7 +7,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from unsmear.models import load_model
+from unsmear.models import create_model, load_model
 from unsmear.training.run import train
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -17,6 +17,8 @@ RUNS = {
     "lmdvit-small": [PAPER, CONFIGS / "lmdvit-small.yaml"],
     "lmdvit-tiny": [CONFIGS / "lmdvit-tiny.yaml"],
     "finetune": [CONFIGS / "finetune.yaml"],
+    "lbag": [PAPER, CONFIGS / "lbag.yaml"],
+    **{name: [CONFIGS / f"{name}.yaml"] for name in ("saphn", "dmphn", "srn")},
     **{path.stem: [PAPER, path] for path in sorted((CONFIGS / "variants").glob("*.yaml"))},
 }
 SMALL = [
@@ -25,13 +27,19 @@ SMALL = [
     "--trainer.logger=false",
     "--trainer.enable_progress_bar=false",
     "--trainer.max_steps=2",
-    "--data.phases=[{patch_size: 32, batch_size: 2}]",
+    "--data.phases=[{patch_size: 64, batch_size: 2}]",
     "--data.epoch_size=4",
     "--data.workers=0",
     "--data.validation.samples=1",
     "--data.validation.size=64",
 ]
-LEAST = {"embed_dim": 4, "depths": [1] * 9, "num_heads": [1] * 9}
+LEAST = {
+    "lmdvit": {"embed_dim": 4, "depths": [1] * 9, "num_heads": [1] * 9},
+    "saphn": {"widths": [4, 4, 8], "maps": 2},
+    "dmphn": {"embed_dim": 2},
+    "srn": {"embed_dim": 2, "blocks": 1, "kernel_size": 3},
+    "lbag": {"embed_dim": 4, "blocks": 1},
+}
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -67,10 +75,12 @@ def trees(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", RUNS)
 def test_it_runs(name, trees, tmp_path):
     layers = [yaml.safe_load(path.read_text()) for path in RUNS[name]]
-    overrides = {}
+    overrides, wanted = {}, "lmdvit"
     for layer in layers:
         overrides = layer.get("model", {}).get("overrides", overrides)
-    sizes = {} if name == "finetune" else {"overrides": overrides | LEAST}
+        wanted = layer.get("model", {}).get("network", wanted)
+    least = LEAST[wanted.split("-")[0]]
+    sizes = {} if name == "finetune" else {"overrides": overrides | least}
     layer = {"model": sizes}
     if name == "lmdvit-tiny":
         layer["model"]["init"] = None
@@ -79,8 +89,9 @@ def test_it_runs(name, trees, tmp_path):
     (tmp_path / "small.yaml").write_text(yaml.safe_dump(layer))
     files = [f"--config={path}" for path in [*RUNS[name], tmp_path / "small.yaml"]]
     network = load_model(train([*files, *SMALL]))
+    assert type(network) is type(create_model(wanted, **least))
     config = network.config
     expected = {key: tuple(v) if isinstance(v, list) else v for key, v in overrides.items()}
-    assert {key: getattr(config, key) for key in expected if key not in LEAST} == {
-        key: value for key, value in expected.items() if key not in LEAST
+    assert {key: getattr(config, key) for key in expected if key not in least} == {
+        key: value for key, value in expected.items() if key not in least
     }

@@ -29,6 +29,8 @@ class Phase:
             with every window computed. "mask": keep the windows that the blur mask touches and
             compute only those, while the predictors learn from the pruning loss alone; about
             twice as fast, and free of the predictors' early guesses. "all": prune nothing.
+        samplers_learn: whether samplers of pixels learn yet; SAPHN lets the network alone train
+            for some epochs before.
     """
 
     until: float = 1.0
@@ -36,6 +38,7 @@ class Phase:
     batch_size: int = 12
     aimed_share: float = 0.5
     decisions: DecisionMode = "sampled"
+    samplers_learn: bool = True
 
     def __post_init__(self) -> None:
         if not 0 < self.until <= 1:

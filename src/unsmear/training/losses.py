@@ -24,6 +24,7 @@ class LossConfig:
 
     Attributes:
         l1: of the mean absolute difference.
+        l2: of the mean squared difference.
         ssim: of the negative structural similarity.
         fft: of the mean absolute difference of spectra.
         inside: of a second L1 term taken inside the blur mask only; local blur covers little of a
@@ -35,18 +36,30 @@ class LossConfig:
         pruning_reach: share of the pruning loss's gradient that goes on from the predictors into
             the features; 1 is the paper's. Early in training that gradient is some fifty times
             the reconstruction's and would leave the features little else to learn from.
-        weighted: weight L1 and SSIM by the blur mask (images with an empty mask count whole).
+        earlier: share of all these that the pictures of earlier stages or scales are judged by,
+            in networks that have any; 1 is SAPHN's and SRN's progressive supervision, 0 judges
+            the last picture alone, as DMPHN does.
+        gate: of the mean squared difference between gates and blur mask (LBAG).
+        policy: of the samplers' policy gradient (SAPHN eq. 7). No other term moves a sampler.
+        baseline: subtract the picture's mean reward there, which lowers the estimate's variance
+            and leaves its mean alone; without, it is the paper's plain form.
+        weighted: weight L1, L2 and SSIM by the blur mask (images with an empty mask count whole).
         shift_invariant: compare with the best of nine one-pixel shifts of the sharp picture, for
             pairs whose cameras are not aligned to the pixel.
     """
 
     l1: float = 1.0
+    l2: float = 0.0
     ssim: float = 1.0
     fft: float = 0.1
     inside: float = 0.0
     psnr: float = 0.0
     pruning: float = 0.01
     pruning_reach: float = 1.0
+    earlier: float = 1.0
+    gate: float = 0.0
+    policy: float = 1.0
+    baseline: bool = True
     weighted: bool = False
     shift_invariant: bool = False
 
@@ -54,6 +67,11 @@ class LossConfig:
 def l1_term(restored: Tensor, sharp: Tensor, weight: Tensor) -> Tensor:
     """Mean absolute difference, weighted: [B, 3, H, W] twice, [B, 1, H, W] -> scalar."""
     return masked_mean((restored - sharp).abs(), weight).mean()
+
+
+def l2_term(restored: Tensor, sharp: Tensor, weight: Tensor) -> Tensor:
+    """Mean squared difference, weighted: same shapes."""
+    return masked_mean((restored - sharp).square(), weight).mean()
 
 
 def ssim_term(restored: Tensor, sharp: Tensor, weight: Tensor) -> Tensor:
@@ -70,6 +88,7 @@ def fft_term(restored: Tensor, sharp: Tensor, weight: Tensor) -> Tensor:
 
 _TERMS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "l1": l1_term,
+    "l2": l2_term,
     "ssim": ssim_term,
     "fft": fft_term,
 }
@@ -138,3 +157,20 @@ def pruning_term(scores: Sequence[Tensor], blur_mask: Tensor, scales: Sequence[i
         own = score[:, : target.shape[1], : target.shape[2]].float().log_softmax(dim=-1)
         total = total - (target * own[..., 0] + (1 - target) * own[..., 1]).mean()
     return total
+
+
+def gate_term(gates: Sequence[Tensor], blur_mask: Tensor) -> Tensor:
+    """Mean squared difference between gates and blur mask, a mean over their sizes.
+
+    Args:
+        gates: each [B, 1, H / s, W / s] in [0, 1], sides rounded up.
+        blur_mask: [B, 1, H, W] in [0, 1]; resized to each by area.
+    """
+    errors = [F.mse_loss(gate.float(), resized(blur_mask, gate)) for gate in gates]
+    return torch.stack(errors).mean()
+
+
+def resized(x: Tensor, like: Tensor) -> Tensor:
+    """Maps [B, C, H, W] in the size of others, by area: float32 [B, C, h, w]."""
+    height, width = like.shape[-2:]
+    return F.adaptive_avg_pool2d(x.float(), (height, width))

@@ -11,18 +11,21 @@ import torch.nn.functional as F
 from lightning.pytorch.callbacks import Timer
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 
 from unsmear.data import BlurTriple
 from unsmear.errors import UnsmearError
+from unsmear.layers.pixel_filter import PixelFilter
 from unsmear.metrics import kept_pixels, psnr, weighted_psnr, window_agreement
 from unsmear.models import DEFAULT_MODEL, LMDViT, Restored, create_model, load_model
-from unsmear.training.config import DecisionMode, OptimizerConfig
-from unsmear.training.losses import LossConfig, pruning_term, reconstruction_terms
+from unsmear.training.config import OptimizerConfig, Phase
+from unsmear.training.losses import LossConfig
 from unsmear.training.muon import MuonAdamW
+from unsmear.training.objectives import objective_of
 
-LARGEST_DILATION = 24  # px the mask may grow: a predictor, too, keeps more than the blur
 PICTURES = 4  # drawn at each validation
 MOST_SKIPPED = 5  # steps in a row without a finite gradient before the run gives up
+LEAST_CHANNELS = 8  # of a matrix in Muon's sense, on either side
 
 
 def masked_error(picture: Tensor, sharp: Tensor, mask: Tensor) -> Tensor:
@@ -31,7 +34,7 @@ def masked_error(picture: Tensor, sharp: Tensor, mask: Tensor) -> Tensor:
 
 
 class Deblurring(L.LightningModule):
-    """Trains an LMD-ViT on :class:`unsmear.data.BlurTriple` batches.
+    """Trains a network on :class:`unsmear.data.BlurTriple` batches.
 
     Args:
         network: name of a configuration in ``unsmear.models``.
@@ -60,26 +63,16 @@ class Deblurring(L.LightningModule):
             built = create_model(network, **(overrides or {}))
         else:
             built = load_model(init, fresh_predictors=True, **(overrides or {}))
-        self.network: LMDViT = built.train()
+        self.network = built.train()
         self.loss = loss
         self.optimizer = optimizer
-        self._limit_reach(loss.pruning_reach)
-        self._scales = [built.scale_of(stage) for stage, _ in built.predictor_places]
+        self.objective = objective_of(self.network, loss)
+        if isinstance(built, LMDViT):
+            _limit_reach(built, loss.pruning_reach)
         self.progress = 0.0  # share of the run that is over, in [0, 1]
         self.skipped = 0  # steps in a row
         if compile:
             self.network.compile()
-
-    def _limit_reach(self, share: float) -> None:
-        """Let only a share of the predictors' gradient through to the features."""
-
-        def before(_: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
-            x, *others = args
-            return torch.lerp(x.detach(), x, share), *others
-
-        for stage in self.network.stages if share < 1 else ():
-            for predictor in stage.predictors:
-                predictor.register_forward_pre_hook(before)
 
     # --- how far the run is ---
 
@@ -108,19 +101,17 @@ class Deblurring(L.LightningModule):
 
     def training_step(self, batch: BlurTriple, batch_idx: int) -> Tensor:
         """One step: all losses on one batch."""
-        blurred, sharp, mask = batch
-        out: Restored = self.network(blurred, decisions=self._steering(mask))
-        terms = reconstruction_terms(out.restored, sharp, mask, self.loss)
-        if out.scores:
-            terms["pruning"] = pruning_term(out.scores, mask, self._scales)
+        phase: Phase = self.trainer.datamodule.phase  # pyright: ignore
+        out, terms = self.objective(batch, phase)
         loss = sum(getattr(self.loss, name) * term for name, term in terms.items())
         self.log_dict({f"loss/{name}": term.detach() for name, term in terms.items()})
+        blurred, sharp, mask = batch
         if mask.any():
             before, after = (masked_error(x.detach(), sharp, mask) for x in (blurred, out.restored))
             self.log("gain", 10 * torch.log10(before / after), prog_bar=True)
         self.log("loss/total", loss, prog_bar=True)
         self.log("rate", self.optimizers().param_groups[0]["lr"])  # pyright: ignore
-        if out.keep:
+        if self.network.predictor_places:
             self.log("kept", torch.stack([keep.detach().mean() for keep in out.keep]).mean())
         self.log("progress", self.progress, prog_bar=True)
         return loss  # pyright: ignore[reportReturnType]
@@ -147,32 +138,25 @@ class Deblurring(L.LightningModule):
         for parameter in own:
             parameter.grad = None  # optimisers pass over what has none
 
-    def _steering(self, mask: Tensor) -> Tensor | str | None:
-        mode: DecisionMode = self.trainer.datamodule.phase.decisions  # pyright: ignore
-        if mode != "mask":
-            return None if mode == "sampled" else "all"
-        reach = int(torch.randint(0, LARGEST_DILATION + 1, ()))
-        grown = F.max_pool2d(mask, (2 * reach + 1, 1), stride=1, padding=(reach, 0))
-        return F.max_pool2d(grown, (1, 2 * reach + 1), stride=1, padding=(0, reach))
-
     def validation_step(self, batch: BlurTriple, batch_idx: int) -> None:
         """Judge the averaged weights on held-out samples, pruning on."""
         blurred, sharp, mask = batch
-        out: Restored = self.network(blurred)
+        out = self.network(blurred)
         self.log("val/psnr", psnr(out.restored, sharp).clamp(max=80).mean(), batch_size=1)
         if mask.any():
             gain = weighted_psnr(out.restored, sharp, mask) - weighted_psnr(blurred, sharp, mask)
             self.log("val/gain", gain.mean(), prog_bar=True, batch_size=1)
-        self._judge_decisions(out, mask)
+        if isinstance(self.network, LMDViT):
+            self._judge_decisions(self.network, out, mask)
         if batch_idx < PICTURES and self.logger is not None:
             self._draw(batch_idx, batch, out)
 
-    def _judge_decisions(self, out: Restored, mask: Tensor) -> None:
+    def _judge_decisions(self, network: LMDViT, out: Restored, mask: Tensor) -> None:
         """Log how the kept windows of each stage's last predictor meet the mask."""
-        side = self.network.config.window_size
-        last = {stage: (n, shift) for n, (stage, shift) in enumerate(self.network.predictor_places)}
+        side = network.config.window_size
+        last = {stage: (n, shift) for n, (stage, shift) in enumerate(network.predictor_places)}
         for stage, (number, shift) in last.items():
-            scale = self.network.scale_of(stage)
+            scale = network.scale_of(stage)
             keep = out.keep[number]
             pixels = kept_pixels(keep, side * scale, shift * scale, *mask.shape[-2:])
             share = window_agreement(pixels, mask, side * scale)
@@ -182,12 +166,12 @@ class Deblurring(L.LightningModule):
                 if not math.isnan(value):
                     self.log(f"val/{name}_{stage}", value, batch_size=1)
 
-    def _draw(self, index: int, batch: BlurTriple, out: Restored) -> None:
+    def _draw(self, index: int, batch: BlurTriple, out: Any) -> None:
         board = getattr(self.logger, "experiment", None)
         if board is None or not hasattr(board, "add_image"):
             return
         maps = [batch.blur_mask, out.blur_map]
-        if out.keep:
+        if self.network.predictor_places:
             maps.append(F.interpolate(out.keep[-1], size=batch.blur_mask.shape[-2:]))
         grey = [x.float().expand(-1, 3, -1, -1) for x in maps]
         row = torch.cat([batch.blurred, out.restored.clamp(0, 1), batch.sharp, *grey], dim=-1)
@@ -215,16 +199,16 @@ class Deblurring(L.LightningModule):
         }
 
     def _parameter_groups(self) -> list[dict[str, Any]]:
-        """Predictors, matrices that Muon steps, other weights, and biases and norms.
+        """Predictors and samplers, matrices that Muon steps, other weights, and biases and norms.
 
         Depthwise filters and the projections of the picture, with a handful of inputs to a row, are
         no matrices in Muon's sense.
         """
         config, network = self.optimizer, self.network
-        layers = [m for m in network.modules() if isinstance(m, nn.Linear)]
-        layers += [*network.shrink, *network.grow]
-        orthogonal = {m.weight for m in layers if config.name == "muon"}
-        judging = {p for stage in network.stages for p in stage.predictors.parameters()}  # pyright: ignore
+        orthogonal = {m.weight for m in network.modules() if _is_matrix(m)}
+        orthogonal = orthogonal if config.name == "muon" else set()
+        judges = ("predictors.", "samplers.")
+        judging = {p for n, p in network.named_parameters() if any(j in n for j in judges)}
         decay = {"weight_decay": config.weight_decay}
         options = {
             "predictors": {**decay, "lr": config.predictor_rate or config.learning_rate},
@@ -237,3 +221,22 @@ class Deblurring(L.LightningModule):
             kind = "matrices" if p in orthogonal else "weights" if p.ndim > 1 else "vectors"
             groups["predictors" if p in judging else kind].append(p)
         return [{"params": own, **options[kind]} for kind, own in groups.items() if own]
+
+
+def _is_matrix(module: nn.Module) -> bool:
+    if isinstance(module, _ConvNd) and module.groups > 1:
+        return False
+    kinds = (nn.Linear, _ConvNd, PixelFilter)
+    return isinstance(module, kinds) and min(module.weight.shape[:2]) >= LEAST_CHANNELS
+
+
+def _limit_reach(network: LMDViT, share: float) -> None:
+    """Let only a share of the predictors' gradient through to the features."""
+
+    def before(_: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        x, *others = args
+        return torch.lerp(x.detach(), x, share), *others
+
+    for stage in network.stages if share < 1 else ():
+        for predictor in stage.predictors:
+            predictor.register_forward_pre_hook(before)
