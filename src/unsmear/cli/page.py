@@ -15,11 +15,12 @@ COMMANDS = {
     "deblur": "Deblur photos; what happens when no command is named.",
     "models": "List the networks: size, cost, training, measured quality.",
     "info": "Count parameters and multiply-adds for a picture of some size.",
-    "convert": "Turn the authors' released LMD-ViT checkpoint into ours, and back.",
+    "convert": "Turn the authors' released checkpoints into ours, and back.",
     "train": "Train a network on your own photos.",
     "eval": "Measure networks on pairs of blurred and sharp pictures.",
     "data": "Look data sets over before training, and make some.",
     "mask": "Mark where pictures are blurred, by their sharp twins.",
+    "explain": "Draw what a network did with a photo, on one page.",
     "study": "Ask people which restorations they prefer, blind, on a local page.",
     "demo": "Blur a part of a well-known photo, deblur it, show both.",
 }
