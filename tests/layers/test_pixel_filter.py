@@ -1,9 +1,11 @@
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
 import torch.nn.functional as F
 
+from unsmear import kernels
 from unsmear.layers import chunks, pixel_filter
 from unsmear.layers.pixel_filter import PixelFilter, filter_pixels
 from unsmear.layers.pixel_sampling import Selection, gather_pixels
@@ -121,3 +123,15 @@ def test_gradients_are_right():
         return filter_pixels(x, weight, bias, kernels, offsets, selection)
 
     assert torch.autograd.gradcheck(run, (x, weight, kernels, offsets))
+
+
+@pytest.mark.parametrize("some", [False, True])
+def test_the_kernel_computes_where_it_can(monkeypatch, some):
+    told = SimpleNamespace(filter_pixels=lambda *arguments: arguments)
+    monkeypatch.setattr(kernels, "pixel_filter", told, raising=False)
+    monkeypatch.setattr(pixel_filter, "can_fuse", lambda x: True)
+    selection = a_selection(2, 4, 3, 5) if some else None
+    arguments = [torch.ones(n) for n in range(5)]
+    found = filter_pixels(*arguments, selection)
+    assert all(a is b for a, b in zip(found, arguments, strict=False))
+    assert found[5] is (selection.index if some else None)

@@ -1,7 +1,8 @@
 """Pixel-dependent filtering: the local branch of SAPHN (section 3.2.4, eqs. 17 and 18).
 
 Shapes: B images, C channels, H x W pixels, L of them filtered, K x K taps a filter. Neighbours are
-gathered for a piece of the pixels at a time and never for the whole picture.
+gathered for a piece of the pixels at a time and never for the whole picture; by the kernel of
+``unsmear.kernels``, which computes the same on CUDA without gradients, not even that.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from unsmear.kernels import can_fuse
 from unsmear.layers.chunks import ACCELERATOR_ELEMENTS, chunk_length
 from unsmear.layers.pixel_sampling import Selection
 
@@ -105,6 +107,11 @@ def filter_pixels(
     Returns:
         [B, O, L].
     """
+    if can_fuse(x):
+        from unsmear.kernels import pixel_filter as fused
+
+        index = None if selection is None else selection.index
+        return fused.filter_pixels(x, weight, bias, kernels, offsets, index)
     b, c, h, w = x.shape
     everything = torch.arange(h * w, device=x.device)[None]  # [1, L], the same in every image
     index = everything if selection is None else selection.index
