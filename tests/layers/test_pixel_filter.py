@@ -100,7 +100,7 @@ def test_neighbours_exist_for_a_piece_at_a_time(monkeypatch):
     sample = F.grid_sample
 
     def watched(*args, **kwargs):
-        largest.append(args[1].shape[1])
+        largest.append(args[1].shape[2])
         return sample(*args, **kwargs)
 
     monkeypatch.setattr(F, "grid_sample", watched)

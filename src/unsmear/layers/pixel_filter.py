@@ -149,17 +149,19 @@ def _filter_piece(
     """The same for pixels given by number, [B or 1, L], all at once."""
     b, _, h, w = x.shape
     exact = torch.promote_types(x.dtype, torch.float32)  # half cannot tell one pixel from the next
-    places = torch.stack([index % w, index // w], dim=-1).to(exact)[:, :, None]  # [B, L, 1, 2]
-    places = places + _taps(weight.shape[-1], x.device).to(exact)
+    places = torch.stack([index % w, index // w], dim=-1).to(exact)[:, None]  # [B, 1, L, 2]
+    places = places + _taps(weight.shape[-1], x.device).to(exact)[:, None]
     if offsets is not None:
-        places = places + offsets.to(exact)
+        places = places + offsets.to(exact).transpose(1, 2)
     grid = (2 * places + 1) / places.new_tensor([w, h]) - 1  # -1 and 1 are the map's outer edges
     neighbours = F.grid_sample(
         x.to(exact), grid.expand(b, -1, -1, -1), padding_mode="zeros", align_corners=False
-    ).to(x.dtype)  # [B, C, L, K * K]
+    ).to(x.dtype)  # [B, C, K * K, L]
     if kernels is not None:
-        neighbours = neighbours * kernels[:, None].to(x.dtype)
-    return F.conv2d(neighbours, weight.flatten(2)[:, :, None], bias)[..., 0]
+        neighbours = neighbours * kernels.transpose(1, 2)[:, None].to(x.dtype)
+    # Taps beside their channels, so that one product takes both; a convolution would be slower.
+    filtered = weight.flatten(1) @ neighbours.flatten(1, 2)
+    return filtered if bias is None else filtered + bias[:, None].to(filtered.dtype)
 
 
 def _taps(kernel_size: int, device: torch.device) -> Tensor:
