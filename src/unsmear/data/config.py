@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 
 from unsmear.errors import InputError
 
+SHARES = ("extreme_share", "occluder_share", "defocus_share", "jpeg_share", "sharp_noise")
 KINDS = ("cutout", "segment", "shake", "sharp", "clip")
 
 
@@ -29,6 +30,7 @@ class SynthesisConfig:
         most_turn: a thing turns by so many radians during the exposure, at most.
         most_growth: a thing grows by this logarithm during the exposure, at most.
         occluder_share: share of the moving samples with a still thing in front.
+        defocus_share: share of the scenes that are out of focus in part or in all: soft, but still.
         colour_jitter: deviation of the logarithm of a moving thing's colour gains.
         light_jitter: deviation of the logarithm of a moving thing's exposure.
         highlight_gain: clipped lights are up to this many times brighter than white.
@@ -57,6 +59,7 @@ class SynthesisConfig:
     most_turn: float = 0.25
     most_growth: float = 0.15
     occluder_share: float = 0.15
+    defocus_share: float = 0.0
     colour_jitter: float = 0.08
     light_jitter: float = 0.25
     highlight_gain: float = 3.0
@@ -79,7 +82,7 @@ class SynthesisConfig:
             raise InputError(f"extreme_length={self.extreme_length}: 60 px is the longest blur")
         if self.object_area[1] > 1:
             raise InputError(f"object_area={self.object_area}: shares of the frame end at 1")
-        for name in ("extreme_share", "occluder_share", "jpeg_share", "sharp_noise"):
+        for name in SHARES:
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"{name}={getattr(self, name)}: give a share from 0 to 1")
         if not 3 <= self.clip_frames[0] <= self.clip_frames[1]:

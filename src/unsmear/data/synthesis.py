@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from unsmear.data.config import KINDS, SynthesisConfig
+from unsmear.data.defocus import defocus
 from unsmear.data.degrade import add_sensor_noise, compress_jpeg, encode_srgb, round_to_bytes
 from unsmear.data.layers import LayerMaker
 from unsmear.data.library import MediaLibrary
@@ -110,6 +111,9 @@ class BlurSynthesizer:
             kind = "cutout" if self._layers.movable else "segment"
         photo = self.library.random_crop(rng, self.size, self.size)
         background = self._layers.light_of(photo, rng)
+        # Nothing is drawn where it is switched off: the samples of old stay what they were.
+        if self.config.defocus_share and rng.random() < self.config.defocus_share:
+            background = defocus(background, rng)
         exposure = expose(background, [])
         if kind == "sharp":
             return exposure
