@@ -19,7 +19,7 @@ def defocus(scene: Tensor, rng: np.random.Generator) -> Tensor:
 
     The part lies to one side of a line, as a background behind a ridge, and fades in across it.
     """
-    radius = math.exp(rng.uniform(*map(math.log, RADII)))
+    radius = _drawn(rng, *RADII)
     soft = _blurred(scene, disc(radius).to(scene))
     if rng.random() < WHOLE_SHARE:
         return soft
@@ -28,7 +28,7 @@ def defocus(scene: Tensor, rng: np.random.Generator) -> Tensor:
     y = torch.linspace(0, 1, height, device=scene.device)[:, None]
     x = torch.linspace(0, 1, width, device=scene.device)[None]
     across = (x - place) * math.cos(angle) + (y - place) * math.sin(angle)
-    share = torch.sigmoid(across * 4 / math.exp(rng.uniform(*map(math.log, RAMP))))
+    share = torch.sigmoid(across * 4 / _drawn(rng, *RAMP))
     return torch.lerp(scene, soft, share)
 
 
@@ -39,6 +39,11 @@ def disc(radius: float) -> Tensor:
     distance = torch.hypot(side[:, None], side[None])
     kernel = (radius + 0.5 - distance).clamp(0, 1)
     return kernel / kernel.sum()
+
+
+def _drawn(rng: np.random.Generator, low: float, high: float) -> float:
+    """A number whose logarithm is drawn evenly."""
+    return math.exp(rng.uniform(math.log(low), math.log(high)))
 
 
 def _blurred(scene: Tensor, kernel: Tensor) -> Tensor:
