@@ -162,7 +162,7 @@ def test_memory_is_renewed_where_pixels_are_sampled():
     torch.nn.init.normal_(network.memory.gates.weight, std=0.5)
     x, *before = torch.randn(3, 1, 8, 4, 6)
     with torch.no_grad():
-        hidden, after = network.remember(x, Memory(*before), Selection(index, None, 4, 6))
+        hidden, after = network.memory(x, Memory(*before), Selection(index, None, 4, 6))
         _, everywhere = network.memory(x, Memory(*before))
     assert hidden is after.hidden
     for old, new, whole in zip(before, after, everywhere, strict=True):

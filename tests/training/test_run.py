@@ -119,7 +119,7 @@ def test_sigterm_saves_and_the_same_command_goes_on(folder, arguments):
 
 
 def test_steps_without_a_finite_gradient_are_skipped_and_counted(folder, arguments, monkeypatch):
-    from unsmear.training import module
+    from unsmear.training import objectives
 
     calls = []
 
@@ -127,12 +127,14 @@ def test_steps_without_a_finite_gradient_are_skipped_and_counted(folder, argumen
         calls.append(1)
         return {"l1": restored.mean() * (float("nan") if len(calls) == 2 else 1.0)}
 
-    monkeypatch.setattr(module, "reconstruction_terms", broken)
+    monkeypatch.setattr(objectives, "reconstruction_terms", broken)
     with pytest.warns(UserWarning, match="step 1 skipped"):
         path = train(arguments("--model.loss.pruning=0"))
     assert all(value.isfinite().all() for value in load_model(path).state_dict().values())
 
-    monkeypatch.setattr(module, "reconstruction_terms", lambda r, *_: {"l1": r.mean() * torch.nan})
+    monkeypatch.setattr(
+        objectives, "reconstruction_terms", lambda r, *_: {"l1": r.mean() * torch.nan}
+    )
     with pytest.raises(UnsmearError, match="5 times in a row"):
         train(arguments("--model.loss.pruning=0", "--trainer.max_steps=20"), resume=False)
 
