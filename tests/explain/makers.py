@@ -10,7 +10,7 @@ from torch import Tensor
 from unsmear.models import DeblurringNetwork, LMDViT, LMDViTConfig
 from unsmear.models.dmphn import DMPHN, DMPHNConfig
 from unsmear.models.lbag import LBAG, LBAGConfig
-from unsmear.models.saphn import SAPHN, SAPHNConfig
+from unsmear.models.saphn import ABLATIONS, SAPHN, SAPHNConfig
 from unsmear.models.srn import SRN, SRNConfig
 
 SIZE = (40, 56)
@@ -37,19 +37,7 @@ def saphn(**changes: object) -> SAPHN:
     return network.eval()
 
 
-NOTHING = dict.fromkeys(
-    (
-        "progressive",
-        "self_attention",
-        "cross_attention",
-        "cross_level",
-        "masks",
-        "kernels",
-        "offsets",
-        "sampling",
-    ),
-    False,
-)
+NOTHING = ABLATIONS["net1"]
 NETWORKS: dict[str, Callable[[], DeblurringNetwork]] = {
     "lmdvit": lmdvit,
     "lmdvit-unpruned": lambda: lmdvit(pruned_stages=()),
