@@ -36,6 +36,9 @@ class LossConfig:
         pruning_reach: share of the pruning loss's gradient that goes on from the predictors into
             the features; 1 is the paper's. Early in training that gradient is some fifty times
             the reconstruction's and would leave the features little else to learn from.
+        pruning_blurred: weight of a blurred token in the pruning loss against 1 for a sharp one;
+            1 is the paper's. Missed blur stays blurred while a sharp window kept costs time only:
+            at 12 the predictors keep what is more likely than 1 in 13 to be blurred.
         earlier: share of all these that the pictures of earlier stages or scales are judged by,
             in networks that have any; 1 is SAPHN's and SRN's progressive supervision, 0 judges
             the last picture alone, as DMPHN does.
@@ -56,6 +59,7 @@ class LossConfig:
     psnr: float = 0.0
     pruning: float = 0.01
     pruning_reach: float = 1.0
+    pruning_blurred: float = 1.0
     earlier: float = 1.0
     gate: float = 0.0
     policy: float = 1.0
@@ -142,7 +146,9 @@ def _shifted(sharp: Tensor) -> list[Tensor]:
     return [padded[..., 1 + dy : 1 + dy + h, 1 + dx : 1 + dx + w] for dy, dx in _SHIFTS]
 
 
-def pruning_term(scores: Sequence[Tensor], blur_mask: Tensor, scales: Sequence[int]) -> Tensor:
+def pruning_term(
+    scores: Sequence[Tensor], blur_mask: Tensor, scales: Sequence[int], blurred: float = 1.0
+) -> Tensor:
     """Sum over predictors of the cross-entropy between scores and blur mask.
 
     Args:
@@ -150,12 +156,13 @@ def pruning_term(scores: Sequence[Tensor], blur_mask: Tensor, scales: Sequence[i
         blur_mask: [B, 1, H, W] in [0, 1]; resized to each map by area, so that a token is as
             blurred as its pixels are on average.
         scales: pixels of the picture in one token of each score map, a side.
+        blurred: weight of a blurred token against 1 for a sharp one.
     """
     total = torch.zeros((), device=blur_mask.device)
     for score, scale in zip(scores, scales, strict=True):
         target = F.avg_pool2d(blur_mask.float(), scale, ceil_mode=True)[:, 0]  # [B, <=h, <=w]
         own = score[:, : target.shape[1], : target.shape[2]].float().log_softmax(dim=-1)
-        total = total - (target * own[..., 0] + (1 - target) * own[..., 1]).mean()
+        total = total - (blurred * target * own[..., 0] + (1 - target) * own[..., 1]).mean()
     return total
 
 

@@ -88,7 +88,10 @@ class PruningObjective(Objective):
     def decisions(self, out: Any, batch: BlurTriple, phase: Phase) -> dict[str, Tensor]:
         """The pruning loss, where there are predictors."""
         scales = [self.network.scale_of(stage) for stage, _ in self.network.predictor_places]
-        return {"pruning": pruning_term(out.scores, batch.blur_mask, scales)} if scales else {}
+        if not scales:
+            return {}
+        blurred = self.loss.pruning_blurred
+        return {"pruning": pruning_term(out.scores, batch.blur_mask, scales, blurred)}
 
 
 class GateObjective(Objective):
