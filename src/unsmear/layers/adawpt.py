@@ -13,13 +13,16 @@ from typing import Literal, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import Self
 
 from unsmear.layers.attention import WindowAttention
-from unsmear.layers.chunks import chunk_length
 from unsmear.layers.confidence import ConfidencePredictor, decide, sample_decision, window_scores
 from unsmear.layers.drop_path import drop_path_factor
 from unsmear.layers.feed_forward import LocallyEnhancedFeedForward
+from unsmear.layers.folded import fold_block
 from unsmear.layers.norm import LayerNorm
+from unsmear.layers.pieces import BlockInPieces
+from unsmear.layers.remembered import Remembered
 from unsmear.layers.windows import WindowGrid, merge_windows, partition_windows, seam_masks
 
 FeedForward = Literal["wleff", "leff"]
@@ -94,8 +97,14 @@ class WindowBlock(nn.Module):
         self.attention = WindowAttention(dim, num_heads, window_size)
         self.norm2 = LayerNorm(dim)
         self.feed_forward = LocallyEnhancedFeedForward(dim, mlp_ratio)
+        self._fast: Remembered[BlockInPieces] = Remembered()
         if shift:
             self.register_buffer("seams", seam_masks(window_size, shift), persistent=False)
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode, and have the fast form made anew."""
+        self._fast.forget()
+        return super().train(mode)
 
     def grid(self, x: Tensor) -> WindowGrid:
         """The partition of a map [B, H, W, C] by this block."""
@@ -117,14 +126,14 @@ class WindowBlock(nn.Module):
     def run_kept(self, x: Tensor, keep: Tensor) -> Tensor:
         """Gather the kept windows, compute them, and put them back among the others.
 
-        Same arguments. With gradients off, ``x`` is overwritten: pruned windows are neither read
-        nor copied, and the kept ones go through in cache-sized pieces.
+        Same arguments. In eval mode with gradients off ``x`` is overwritten, and a fast form of
+        the block computes: pruned windows are neither read nor copied.
         """
         numbers = keep.flatten().nonzero().squeeze(1)
         if numbers.numel() == 0:
             return x
         grid = self.grid(x)
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() or self.training or torch.compiler.is_compiling():
             windows = partition_windows(x, self.window_size, self.shift)
             padded = _round_up(numbers)
             computed = self._transform(windows.index_select(0, padded), grid, padded)
@@ -132,12 +141,13 @@ class WindowBlock(nn.Module):
             x = merge_windows(windows, grid.height, grid.width, self.shift)
         else:
             x = x.contiguous()
-            flat = x.reshape(-1, x.shape[-1])
-            size = max(1, chunk_length(x.shape[-1], x.device) // self.window_size**2)
-            for some in numbers.split(size):
-                index = grid.token_index(some).flatten()
-                windows = flat.index_select(0, index).reshape(len(some), -1, x.shape[-1])
-                flat.index_copy_(0, index, self._transform(windows, grid, some).flatten(0, 1))
+            with torch.autocast(x.device.type, enabled=False):
+                fast = self._fast.of(
+                    list(self.parameters()),
+                    x.dtype,
+                    lambda: BlockInPieces(fold_block(self, x.dtype)),
+                )
+                fast.run(x.reshape(-1, x.shape[-1]), grid, numbers, feed=self.is_windowed)
         return self._feed_whole(x, keep)
 
     def _transform(

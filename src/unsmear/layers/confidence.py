@@ -5,9 +5,11 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from typing_extensions import Self
 
-from unsmear.layers.chunks import token_chunks
+from unsmear.layers.confidence_pieces import PredictorInPieces
 from unsmear.layers.norm import LayerNorm
+from unsmear.layers.remembered import Remembered
 from unsmear.layers.windows import partition_windows
 
 
@@ -30,6 +32,12 @@ class ConfidencePredictor(nn.Module):
             nn.GELU(),
             nn.Linear(dim // 4, 2),
         )
+        self._fast: Remembered[PredictorInPieces] = Remembered()
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode, and have the fast form made anew."""
+        self._fast.forget()
+        return super().train(mode)
 
     def forward(self, x: Tensor, mean: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Score a map.
@@ -42,35 +50,24 @@ class ConfidencePredictor(nn.Module):
         Returns:
             float32 scores [B, H, W, 2], and this map's own mean, float32 [B, C / 2].
         """
-        if torch.is_grad_enabled():
-            local, shared = self.embed(x).chunk(2, dim=-1)
-            own = shared.float().mean(dim=(1, 2))
-            used = (own if mean is None else mean).to(local.dtype)[:, None, None, :]
-            both = torch.cat([local, used.expand(*local.shape[:3], -1)], dim=-1)
-            return self.judge(both).float(), own
-        means = [None] * len(x) if mean is None else list(mean)
-        scored = [self._score_in_chunks(*pair) for pair in zip(x, means, strict=True)]
+        if torch.is_grad_enabled() or torch.compiler.is_compiling():
+            return self._score(x, mean)
+        with torch.autocast(x.device.type, enabled=False):
+            fast = self._fast.of(
+                list(self.parameters()), x.dtype, lambda: PredictorInPieces(self, x.dtype)
+            )
+            means = [None] * len(x) if mean is None else list(mean)
+            scored = [fast.run(*pair) for pair in zip(x, means, strict=True)]
         scores, own = zip(*scored, strict=True)
         return torch.stack(scores), torch.stack(own)
 
-    def _score_in_chunks(self, image: Tensor, mean: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The same for one image [H, W, C] without ever holding its hidden features whole."""
-        h, w, c = image.shape
-        tokens = image.reshape(h * w, c)
-        half = c // 2
-        local = tokens.new_empty(h * w, c - half)
-        total = torch.zeros(half, device=tokens.device)
-        for part in token_chunks(h * w, c, tokens.device):
-            features = self.embed(tokens[part])
-            local[part] = features[:, : c - half]
-            total += features[:, c - half :].sum(dim=0, dtype=torch.float32)
-        own = total / (h * w)
-        used = (own if mean is None else mean).to(tokens.dtype)
-        scores = torch.empty(h * w, 2, device=tokens.device)
-        for part in token_chunks(h * w, c, tokens.device):
-            both = torch.cat([local[part], used.expand(local[part].shape[0], half)], dim=-1)
-            scores[part] = self.judge(both).float()
-        return scores.reshape(h, w, 2), own
+    def _score(self, x: Tensor, mean: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The plain form, of the whole batch at once."""
+        local, shared = self.embed(x).chunk(2, dim=-1)
+        own = shared.float().mean(dim=(1, 2))
+        used = (own if mean is None else mean).to(local.dtype)[:, None, None, :]
+        both = torch.cat([local, used.expand(*local.shape[:3], -1)], dim=-1)
+        return self.judge(both).float(), own
 
 
 def window_scores(scores: Tensor, window_size: int, shift: int) -> Tensor:

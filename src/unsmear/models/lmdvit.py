@@ -223,7 +223,8 @@ class LMDViT(DeblurringNetwork):
     def _features(self, padded: Tensor, run: _Run) -> Tensor:
         """Everything between the two projections: [B, 3, H, W] -> [B, H, W, 2C]."""
         image = padded.to(self.input_proj.weight.dtype, memory_format=torch.channels_last)
-        x = F.leaky_relu(self.input_proj(image), 0.01).permute(0, 2, 3, 1)  # [B, H, W, C]
+        x = self.input_proj(image).permute(0, 2, 3, 1)  # [B, H, W, C]
+        x = F.leaky_relu(x, 0.01, inplace=not torch.is_grad_enabled())
         skips = []
         for stage, shrink in zip(self.encoder, self.shrink, strict=True):
             x = run(stage, x)

@@ -1,0 +1,81 @@
+import copy
+import pickle
+
+import pytest
+import torch
+from torch import nn
+
+from unsmear.layers.remembered import Remembered
+
+
+@pytest.fixture
+def layer():
+    return nn.Linear(2, 2)
+
+
+def sums(layer, remembered, wish=None):
+    """Sum of the weights, worked out as often as `worked` says."""
+    sums.worked = 0
+
+    def make():
+        sums.worked += 1
+        return float(sum(p.sum() for p in layer.parameters()))
+
+    return remembered.of(list(layer.parameters()), wish, make)
+
+
+def test_nothing_is_worked_out_twice(layer):
+    remembered = Remembered()
+    first = sums(layer, remembered)
+    assert sums.worked == 1
+    assert sums(layer, remembered) == first
+    assert sums.worked == 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda layer: nn.init.ones_(layer.bias),
+        lambda layer: layer.load_state_dict({k: v + 1 for k, v in layer.state_dict().items()}),
+        lambda layer: setattr(layer, "weight", nn.Parameter(torch.ones(2, 2))),
+        lambda layer: torch.optim.SGD(layer.parameters(), 1.0).step(
+            lambda: layer(torch.ones(1, 2)).sum().backward()
+        ),
+    ],
+    ids=["in place", "loaded", "replaced", "trained"],
+)
+def test_changed_weights_are_seen(layer, change):
+    remembered = Remembered()
+    before = sums(layer, remembered)
+    change(layer)
+    assert sums(layer, remembered) != before
+
+
+def test_another_wish_is_worked_out_anew(layer):
+    remembered = Remembered()
+    sums(layer, remembered, torch.float32)
+    sums(layer, remembered, torch.bfloat16)
+    assert sums.worked == 1
+
+
+def test_what_torch_does_not_count_can_be_forgotten(layer):
+    remembered = Remembered()
+    before = sums(layer, remembered)
+    layer.bias.data.add_(1)
+    remembered.forget()
+    assert sums(layer, remembered) != before
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+def test_copies_remember_nothing(layer, copied):
+    remembered = Remembered()
+    sums(layer, remembered)
+    sums(layer, copied(remembered))
+    assert sums.worked == 1
+
+
+def test_weights_made_for_inference_can_be_remembered():
+    with torch.inference_mode():
+        layer = nn.Linear(2, 2)
+        remembered = Remembered()
+        assert sums(layer, remembered) == sums(layer, remembered)
