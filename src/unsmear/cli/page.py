@@ -15,6 +15,7 @@ COMMANDS = {
     "deblur": "Deblur photos; what happens when no command is named.",
     "models": "List the networks: size, cost, training, measured quality.",
     "info": "Count parameters and multiply-adds for a picture of some size.",
+    "bench": "Measure how fast a network is on this machine.",
     "convert": "Turn the authors' released checkpoints into ours, and back.",
     "train": "Train a network on your own photos.",
     "eval": "Measure networks on pairs of blurred and sharp pictures.",

@@ -1,0 +1,47 @@
+import json
+from xml.etree import ElementTree
+
+import pytest
+
+
+def test_it_measures_and_writes_figures_and_a_plot(run, tmp_path):
+    figures, plot = tmp_path / "speed.json", tmp_path / "speed.svg"
+    words = ["--size", "64x64", "--repeats", "1", "--device", "cpu", "--dtype", "float32"]
+    ended = run("bench", *words, "--json", figures, "--plot", plot, plain=True)
+    assert ended.code == 0, ended.err
+    assert "64 x 64" in ended.out
+    assert "100% kept" in ended.out
+    (result,) = json.loads(figures.read_text())["results"]
+    assert [row["share"] for row in result["rows"]] == [1.0, 0.5, 0.25, 0.1, 0.0]
+    assert all(row["seconds"]["fast"] > 0 for row in result["rows"])
+    assert all(row["difference"] < 1e-4 for row in result["rows"])
+    spent = [row["multiply_adds"] for row in result["rows"]]
+    assert spent == sorted(spent, reverse=True)
+    assert result["peak"] > 1e9
+    assert ElementTree.fromstring(plot.read_text()).tag.endswith("svg")
+
+
+@pytest.mark.parametrize(
+    ("words", "wrong"),
+    [
+        (["saphn"], "Only networks that prune windows"),
+        (["--dtype", "int8"], "--dtype takes"),
+        (["--dtype", ","], "--dtype takes"),
+        (["--size", "big"], "--size"),
+        (["--repeats", "0"], "--repeats"),
+        (["--json", "nowhere/a.json"], "no folder"),
+    ],
+)
+def test_what_cannot_be_measured_is_one_sentence(run, words, wrong):
+    ended = run("bench", *words, plain=True)
+    assert ended.code == 2
+    assert wrong in ended.err
+    assert ended.out == ""
+
+
+def test_figures_are_not_overwritten_unasked(run, tmp_path):
+    place = tmp_path / "speed.json"
+    place.write_text("mine")
+    ended = run("bench", "--json", place, plain=True)
+    assert ended.code == 2
+    assert place.read_text() == "mine"
