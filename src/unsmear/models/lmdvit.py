@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from unsmear.errors import InputError, ModelError
 from unsmear.layers import AdaWPT, FeedForward, Pruning, WindowBlock, partition_windows
+from unsmear.layers.chunks import chunk_length
 from unsmear.models.network import DeblurringNetwork
 from unsmear.models.outputs import Restored
 from unsmear.models.padding import pad_to_multiple
@@ -148,8 +149,8 @@ class LMDViT(DeblurringNetwork):
 
     @property
     def features_per_pixel(self) -> int:
-        """Of the last stage: its input and output, and what is joined into them."""
-        return 6 * self.config.embed_dim
+        """At the last stage: the maps that are joined, or the joined one and its predictor's."""
+        return 4 * self.config.embed_dim
 
     @property
     def stages(self) -> list[AdaWPT]:
@@ -232,7 +233,7 @@ class LMDViT(DeblurringNetwork):
             x = _convolve(shrink, x)
         x = run(self.bottleneck, x)
         for stage, grow in zip(self.decoder, self.grow, strict=True):
-            x = torch.cat([_convolve(grow, x), skips.pop()], dim=-1)
+            x = _grow_beside(grow, x, skips.pop())  # the smaller map is freed before the stage runs
             x = run(stage, x)
         return x
 
@@ -319,6 +320,25 @@ class _Run:
 def _convolve(conv: nn.Module, x: Tensor) -> Tensor:
     """Apply a convolution to [B, H, W, C]; the permuted view is torch's channels-last layout."""
     return conv(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+
+
+def _grow_beside(grow: nn.Module, x: Tensor, skip: Tensor) -> Tensor:
+    """Upsample [B, h, w, C'] and join the skip connection [B, 2 h, 2 w, C] behind its channels.
+
+    Without gradients it goes in bands of rows: at the widest place of the network a whole
+    upsampled map beside the joined one would be what decides how much memory a photo needs.
+    """
+    if torch.is_grad_enabled() or torch.compiler.is_compiling():
+        return torch.cat([_convolve(grow, x), skip], dim=-1)
+    b, h, w, channels = x.shape
+    grown_channels = cast(nn.ConvTranspose2d, grow).out_channels
+    joined = skip.new_empty(b, 2 * h, 2 * w, grown_channels + skip.shape[-1])
+    rows = max(1, chunk_length(channels, x.device) // (b * w))
+    for top in range(0, h, rows):
+        band = slice(2 * top, 2 * min(h, top + rows))
+        grown = _convolve(grow, x[:, top : top + rows])
+        torch.cat([grown, skip[:, band]], dim=-1, out=joined[:, band])
+    return joined
 
 
 def _check(blurred: Tensor, threshold: float) -> None:
