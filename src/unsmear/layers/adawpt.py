@@ -18,10 +18,9 @@ from typing_extensions import Self
 from unsmear.layers.attention import WindowAttention
 from unsmear.layers.confidence import ConfidencePredictor, decide, sample_decision, window_scores
 from unsmear.layers.drop_path import drop_path_factor
+from unsmear.layers.fast import FastBlock, fast_block
 from unsmear.layers.feed_forward import LocallyEnhancedFeedForward
-from unsmear.layers.folded import fold_block
 from unsmear.layers.norm import LayerNorm
-from unsmear.layers.pieces import BlockInPieces
 from unsmear.layers.remembered import Remembered
 from unsmear.layers.windows import WindowGrid, merge_windows, partition_windows, seam_masks
 
@@ -97,7 +96,7 @@ class WindowBlock(nn.Module):
         self.attention = WindowAttention(dim, num_heads, window_size)
         self.norm2 = LayerNorm(dim)
         self.feed_forward = LocallyEnhancedFeedForward(dim, mlp_ratio)
-        self._fast: Remembered[BlockInPieces] = Remembered()
+        self._fast: Remembered[FastBlock] = Remembered()
         if shift:
             self.register_buffer("seams", seam_masks(window_size, shift), persistent=False)
 
@@ -142,11 +141,7 @@ class WindowBlock(nn.Module):
         else:
             x = x.contiguous()
             with torch.autocast(x.device.type, enabled=False):
-                fast = self._fast.of(
-                    list(self.parameters()),
-                    x.dtype,
-                    lambda: BlockInPieces(fold_block(self, x.dtype)),
-                )
+                fast = self._fast.of(list(self.parameters()), x.dtype, lambda: fast_block(self, x))
                 fast.run(x.reshape(-1, x.shape[-1]), grid, numbers, feed=self.is_windowed)
         return self._feed_whole(x, keep)
 
