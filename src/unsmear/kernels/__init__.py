@@ -1,6 +1,6 @@
 """Fused kernels in Triton for steps that would fill the memory of a GPU with intermediates.
 
-Each has a twin of the same name in plain torch in ``unsmear.layers``, which says what is computed,
+Each has a twin in plain torch in ``unsmear.layers``, which says what is computed,
 has gradients and runs anywhere. :func:`can_fuse` is the one place that chooses between them.
 """
 
