@@ -87,3 +87,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "gpu" in item.keywords:
             item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+
+
+@pytest.fixture
+def plain_operations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compute window blocks in torch's own operations, which its counter sees, and no more."""
+    monkeypatch.setattr("unsmear.layers.adawpt._round_up", lambda numbers: numbers)
+    monkeypatch.setattr("torch.is_grad_enabled", lambda: True)

@@ -31,6 +31,7 @@ def picture() -> torch.Tensor:
     return as_written(torch.nn.functional.interpolate(coarse, scale_factor=10, mode="bilinear"))
 
 
+@pytest.mark.usefixtures("plain_operations")
 @pytest.mark.parametrize("setting", [{}, {"threshold": 0.4}, {"dense": True}])
 def test_multiply_adds_are_what_torch_ran(
     tiny: Path, picture: torch.Tensor, setting: dict[str, object]

@@ -7,7 +7,7 @@ from unsmear.models.cost import network_cost
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
-def test_counts_equal_what_torch_ran(small_network, share):
+def test_counts_equal_what_torch_ran(small_network, share, plain_operations):
     x = torch.rand(1, 3, 256, 128)
     torch.manual_seed(0)
     with torch.no_grad():

@@ -14,7 +14,6 @@ from functools import lru_cache
 from typing import Any
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from unsmear.models.lmdvit import LMDViT
 from unsmear.models.network import DeblurringNetwork
@@ -83,6 +82,9 @@ def network_cost(
 @lru_cache(maxsize=64)
 def _counted(config: Any, **wishes: float) -> int:
     """Multiply-adds that torch ran for a picture of :data:`SIDE` x :data:`SIDE` pixels."""
+    # It brings Triton along, where that is installed: nothing to load for a count by formula.
+    from torch.utils.flop_counter import FlopCounterMode
+
     with torch.device("meta"):
         network = build(config)
     network.to_empty(device="cpu")
