@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
+import threading
+import time
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from .makers import Run, make_photo, names
+
+PATIENCE = 20  # s; waited in full only by a test that fails
 
 
 @pytest.fixture
@@ -110,6 +116,143 @@ def test_memory_that_runs_out_is_a_sentence_about_that_photo(
     assert ended.out.splitlines()[-1] == "1 done, 1 failed"
 
 
+def test_memory_that_runs_out_while_writing_is_one_too(
+    album: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from unsmear.cli import work
+
+    write = work.write_picture
+
+    def fail_for_a(picture: object, path: Path, **others: object) -> None:
+        if path.name == "a.unsmeared.png":
+            raise MemoryError
+        write(picture, path, **others)  # pyright: ignore
+
+    monkeypatch.setattr(work, "write_picture", fail_for_a)
+    ended = run(album, "--threshold", "0")
+    assert ended.code == 1
+    assert "album/a.png does not fit into memory" in ended.err
+    assert ended.out.splitlines()[-1] == "1 done, 1 failed"
+
+
+@pytest.fixture
+def late_writing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first result is written only when the second photo has been read."""
+    from unsmear.cli import work
+
+    read, write = work.read_picture, work.write_picture
+    photos_read, second = [], threading.Event()
+
+    def read_then_tell(*words: object, **others: object) -> object:
+        picture = read(*words, **others)  # pyright: ignore
+        photos_read.append(words)
+        if len(photos_read) == 2:
+            second.set()
+        return picture
+
+    def wait_then_write(*words: object, **others: object) -> None:
+        assert second.wait(PATIENCE)
+        write(*words, **others)  # pyright: ignore
+
+    monkeypatch.setattr(work, "read_picture", read_then_tell)
+    monkeypatch.setattr(work, "write_picture", wait_then_write)
+
+
+@pytest.mark.usefixtures("late_writing")
+def test_lines_come_in_the_order_of_the_photos(album: Path, run: Run) -> None:
+    pages = [Image.new("RGB", (40, 24), colour) for colour in ("red", "blue")]
+    pages[0].save(album / "aa.tif", save_all=True, append_images=pages[1:])
+    (album / "aaa.png").write_text("not a picture")
+    ended = run(album, "--json", "-")
+    a, warning, aa, aaa, b, _ = ended.err.splitlines()
+    assert a.startswith("album/a.unsmeared.png  ")
+    assert warning.startswith("warning: album/aa.tif has several pages")
+    assert aa.startswith("album/aa.unsmeared.tif  ")
+    assert aaa.startswith("unsmear: album/aaa.png")
+    assert b.startswith("album/b.unsmeared.JPG  ")
+    figures = [one["input"] for one in json.loads(ended.out)]
+    assert figures == ["album/a.png", "album/aa.tif", "album/b.JPG"]
+
+
+@pytest.mark.usefixtures("late_writing")
+def test_a_result_that_turns_out_to_be_anothers(album: Path, run: Run) -> None:
+    shutil.copy(album / "b.JPG", album / "d.png")  # a JPEG, whatever its name says
+    (album / "b.JPG").rename(album / "d.jpg")
+    (album / "a.png").unlink()
+    ended = run(album, "--threshold", "0")
+    assert ended.code == 0
+    assert ended.out.endswith("1 done, 1 done before (--overwrite does them again)\n")
+
+
+@pytest.mark.usefixtures("late_writing")
+def test_a_result_where_a_renamed_one_is_stays_unwritten(album: Path, run: Run) -> None:
+    shutil.copy(album / "b.JPG", album / "d.bmp")
+    (album / "b.JPG").rename(album / "d.jpg")
+    (album / "a.png").unlink()
+    ended = run(album, "--threshold", "0")
+    assert ended.code == 1
+    assert "d.unsmeared.jpg already exists: use --overwrite" in ended.err
+    assert ended.out.splitlines()[0].startswith("album/d.unsmeared.jpg  ")
+    assert ended.out.endswith("1 done, 1 failed\n")
+
+
+def test_a_large_photo_waits_until_the_one_before_is_written(
+    album: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from unsmear.cli import work
+    from unsmear.inference import Deblurrer
+
+    write, deblur, written = work.write_picture, Deblurrer.deblur, []
+
+    def write_slowly(*words: object, **others: object) -> None:
+        time.sleep(0.1)
+        write(*words, **others)  # pyright: ignore
+
+    def look_then_deblur(*words: object) -> object:
+        written.append(Path("album/a.unsmeared.png").exists())
+        return deblur(*words)  # pyright: ignore
+
+    monkeypatch.setattr(work, "LARGE", 100)
+    monkeypatch.setattr(work, "write_picture", write_slowly)
+    monkeypatch.setattr(Deblurrer, "deblur", look_then_deblur)
+    assert run(album).code == 0
+    assert written == [False, True]
+
+
+def test_ctrl_c_leaves_what_is_finished(
+    album: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from unsmear.inference import Deblurrer
+
+    deblur, calls, before = Deblurrer.deblur, [], names()
+
+    def interrupt_second(*words: object) -> object:
+        calls.append(words)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return deblur(*words)  # pyright: ignore
+
+    monkeypatch.setattr(Deblurrer, "deblur", interrupt_second)
+    ended = run(album)
+    assert ended.code == 130
+    assert ended.out.splitlines()[0].startswith("album/a.unsmeared.png  ")
+    assert ended.err == "unsmear: stopped\n"
+    assert set(names()) - set(before) == {"album/a.unsmeared.png"}
+    assert Image.open("album/a.unsmeared.png").size == (72, 56)
+
+
+def test_ctrl_c_while_writing_leaves_nothing_half_written(
+    album: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = names()
+    monkeypatch.setattr("os.fsync", interrupt)
+    assert run(album, "--blur-map", "maps").code == 130
+    assert names() == before
+
+
 def test_an_output_folder_that_cannot_be_made(album: Path, run: Run) -> None:
     Path("file").write_text("in the way")
     ended = run(album, "-o", "file/restored")
@@ -140,6 +283,16 @@ def test_named_photos_with_a_result_among_them(photo: Path, run: Run) -> None:
     again = run("other.png", "other.unsmeared.png", "photo.png", "photo.unsmeared.png")
     assert again.code == 0
     assert again.out.startswith("0 done, 2 done before")
+
+
+def test_two_links_to_one_photo_are_not_replaced_at_once(album: Path, run: Run) -> None:
+    link = album / "link.png"
+    link.symlink_to(Path("a.png"))
+    before = (album / "a.png").read_bytes()
+    ended = run(album / "a.png", link, "--in-place", "--threshold", "0")
+    assert ended.code == 2
+    assert "would both be written" in ended.err
+    assert (album / "a.png").read_bytes() == before
 
 
 def test_in_place_folder(album: Path, run: Run) -> None:

@@ -235,16 +235,17 @@ def _nothing_in(folder: Path, places: Places) -> InputError:
 
 def _refuse_collisions(jobs: Iterable[Job], places: Places) -> None:
     sources = {} if places.in_place else {_identity(job.source): job.source for job in jobs}
-    taken: dict[Path, Path | None] = {}
+    taken: dict[str, Path | None] = {}
     for job in jobs:
         for path in filter(None, (job.destination, job.blur_map)):
-            if path in taken:
+            real = _identity(path)
+            if real in taken:
                 raise InputError(
-                    f"{taken[path]} and {job.source} would both be written to {path}: run them "
+                    f"{taken[real]} and {job.source} would both be written to {path}: run them "
                     "one after the other into different folders."
                 )
-            taken[path] = job.source
-            if _identity(path) in sources:
+            taken[real] = job.source
+            if real in sources:
                 raise InputError(
                     f"The result of {job.source} would replace the photo {path}: choose another "
                     "folder with -o."
