@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
+from unsmear.cli.main import script
 
-from unsmear.cli.main import main
-
-sys.exit(main())
+script()

@@ -8,6 +8,7 @@ import inspect
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 import typer
 from typer.core import TyperCommand
@@ -41,6 +42,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         name = f"{name} {words.pop(0)}"
     with warnings_as_lines():
         return _run(name, words)
+
+
+def script() -> NoReturn:
+    """Run ``unsmear`` and end the process.
+
+    Taking torch down piece by piece would keep the shell waiting for up to half a second. Training
+    may have more to put in order than files, so it ends the usual way.
+    """
+    code = main()
+    if "lightning" in sys.modules:
+        sys.exit(code)
+    with contextlib.suppress(BrokenPipeError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)
 
 
 def _run(name: str, words: list[str]) -> int:
