@@ -49,6 +49,21 @@ def test_pruning_term_is_least_where_scores_follow_the_mask():
     assert pruning_term(undecided, mask, scales).item() == pytest.approx(2 * 0.6931, rel=1e-3)
 
 
+@pytest.mark.parametrize("blurred", [1.0, 12.0])
+def test_predictors_learn_to_keep_by_the_weight_of_blurred_tokens(blurred):
+    # A fifth of what looks alike is blurred: the best score has the odds of that, times the weight.
+    mask = torch.zeros(1, 1, 10, 10)
+    mask[..., :2, :] = 1
+    margin = torch.zeros((), requires_grad=True)
+    learner = torch.optim.SGD([margin], lr=0.5 / blurred)
+    for _ in range(400):
+        score = torch.stack([margin, -margin]).expand(1, 10, 10, 2) / 2
+        learner.zero_grad()
+        pruning_term([score], mask, [1], blurred).backward()
+        learner.step()
+    assert margin.exp().item() == pytest.approx(blurred * 0.2 / 0.8, rel=0.01)
+
+
 def test_the_psnr_term_counts_every_blurred_picture_once():
     sharp = torch.zeros(3, 3, 20, 20)
     mask = torch.zeros(3, 1, 20, 20)
