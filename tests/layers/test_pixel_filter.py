@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from unsmear import kernels
-from unsmear.layers import chunks, pixel_filter
+from unsmear.layers import pixel_filter
 from unsmear.layers.pixel_filter import PixelFilter, filter_pixels
 from unsmear.layers.pixel_sampling import Selection, gather_pixels
 
@@ -84,31 +84,40 @@ def test_offsets_never_exceed_their_bound():
     assert 2.9 < offsets.abs().max() <= 3.0
 
 
+def test_an_offset_that_is_no_number_spoils_only_its_pixel():
+    x, kernels, offsets = torch.randn(1, 2, 4, 5), torch.ones(1, 20, 9), torch.zeros(1, 20, 9, 2)
+    offsets[0, 7, 3, 1] = math.nan
+    out = filter_pixels(x, torch.randn(2, 2, 3, 3), None, kernels, offsets, None)
+    assert out.isnan().any(dim=1)[0].nonzero().flatten().tolist() == [7]
+
+
 @pytest.mark.parametrize("learning", [False, True])
 def test_pieces_give_what_the_whole_gives(monkeypatch, learning):
     torch.manual_seed(0)
     filters, x = shaken(PixelFilter(4)), torch.randn(1, 4, 16, 17)
     with torch.set_grad_enabled(learning):
         whole = filters(x, x.flatten(2), None)
-        monkeypatch.setattr(chunks, "CPU_ELEMENTS", 1)
-        monkeypatch.setattr(pixel_filter, "ACCELERATOR_ELEMENTS", 1)
+        for piece in ("SMALL_PIECE", "LARGE_PIECE"):
+            monkeypatch.setattr(pixel_filter, piece, 1)
         torch.testing.assert_close(filters(x, x.flatten(2), None), whole)
 
 
 def test_neighbours_exist_for_a_piece_at_a_time(monkeypatch):
-    largest = []
-    sample = F.grid_sample
+    elements = []
+    read = pixel_filter.sum_rows
 
-    def watched(*args, **kwargs):
-        largest.append(args[1].shape[2])
-        return sample(*args, **kwargs)
+    def watched(*args):
+        neighbours = read(*args)
+        elements.append(neighbours.numel())
+        return neighbours
 
-    monkeypatch.setattr(F, "grid_sample", watched)
+    monkeypatch.setattr(pixel_filter, "sum_rows", watched)
+    monkeypatch.setattr(pixel_filter, "SMALL_PIECE", 100_000)
     x = torch.randn(1, 4, 80, 90)
     with torch.no_grad():
         PixelFilter(4)(x, x.flatten(2), None)
-    assert sum(largest) == 80 * 90
-    assert max(largest) * 4 * 25 <= chunks.CPU_ELEMENTS
+    assert sum(elements) == 80 * 90 * 25 * 4
+    assert max(elements) <= 100_000
 
 
 def test_gradients_are_right():

@@ -8,6 +8,7 @@ from unsmear.layers.pixel_sampling import (
     PixelSampler,
     Selection,
     gather_pixels,
+    pixel_rows,
     policy_gradient_loss,
     put_back,
     sampling_reward,
@@ -79,6 +80,15 @@ def test_putting_back_undoes_gathering(count):
         gather_pixels(put_back(pixels, torch.zeros_like(x), selection), selection), pixels
     )
     assert torch.equal(put_back(gather_pixels(x, None), torch.zeros_like(x), None), x)
+
+
+def test_channels_stay_last():
+    x = torch.randn(1, 3, 5, 6).to(memory_format=torch.channels_last)
+    selection = Selection(torch.tensor([[4, 29]]), None, 5, 6)
+    for some in (None, selection):
+        out = put_back(gather_pixels(x, some), x, some)
+        assert out.is_contiguous(memory_format=torch.channels_last)
+        assert pixel_rows(out).data_ptr() == out.data_ptr()  # no copy
 
 
 def test_images_with_fewer_pixels_keep_the_others():

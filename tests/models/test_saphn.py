@@ -12,7 +12,7 @@ from unsmear.layers.pixel_sampling import (
     policy_gradient_loss,
     sampling_reward,
 )
-from unsmear.models.saphn import ABLATIONS, CONFIGS, SAPHN, SAPHNConfig, cut, join
+from unsmear.models.saphn import ABLATIONS, CONFIGS, SAPHN, SAPHNConfig
 
 TINY = SAPHNConfig(widths=(4, 5, 6), maps=3)
 
@@ -168,8 +168,9 @@ def test_gradients_reach_every_parameter(sampling, cross_level):
         reward = sampling_reward(judged, sharp, one.drawn, one.share)
         loss = loss + policy_gradient_loss(one.logits, one.drawn, reward)
     loss.backward()
-    still = [k for k, p in network.named_parameters() if p.grad is None or not p.grad.any()]
-    assert still == []
+    unmoved = ".collect.bias"  # a softmax over pixels does not see what is added to all of them
+    gradients = {k: p.grad for k, p in network.named_parameters() if not k.endswith(unmoved)}
+    assert [k for k, grad in gradients.items() if grad is None or not grad.any()] == []
 
 
 def test_a_fresh_network_learns_to_copy():
@@ -184,14 +185,6 @@ def test_a_fresh_network_learns_to_copy():
         optimiser.step()
         losses.append(loss.item())
     assert losses[-1] < 0.5 * losses[0]
-
-
-@pytest.mark.parametrize("patches", [(2, 2), (2, 1), (1, 1)])
-def test_joining_undoes_cutting(patches):
-    x = torch.rand(2, 3, 8, 12)
-    assert torch.equal(join(cut(x, patches), patches), x)
-    first = cut(x, patches)[0]
-    assert torch.equal(first, x[0, :, : 8 // patches[0], : 12 // patches[1]])
 
 
 @pytest.mark.parametrize(

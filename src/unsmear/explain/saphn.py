@@ -18,7 +18,8 @@ from unsmear.explain.content_aware import VIEWS, Given, View
 from unsmear.explain.figure import Figure, before_and_after, file_name, step_figure
 from unsmear.explain.sampling import sampling_figures
 from unsmear.layers.content_aware import ContentAware
-from unsmear.models.saphn import BLOCKS, PATCHES, SAPHN, join
+from unsmear.layers.patches import join_patches
+from unsmear.models.saphn import BLOCKS, PATCHES, SAPHN
 
 SCALES = {0: "full", 2: "quarter"}
 STRONGEST = 3  # maps of one kind that are drawn
@@ -93,7 +94,7 @@ def _hook(stage: int, scale: int, seen: list[Seen]) -> Callable[..., None]:
         for view in VIEWS:
             maps = view.look(cast("ContentAware", module), Given(*inputs))
             if maps is not None:
-                whole = join(maps, PATCHES[stage - 1])
+                whole = join_patches(maps, *PATCHES[stage - 1])
                 numbers = strongest(whole)
                 seen.append(
                     Seen(

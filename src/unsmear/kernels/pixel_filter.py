@@ -51,7 +51,7 @@ def filter_pixels(
             x.to(dtype).permute(0, 2, 3, 1).contiguous(),
             weight.to(dtype).permute(2, 3, 1, 0).contiguous(),
             None if bias is None else bias.contiguous(),
-            # Neighbouring pixels side by side, as they leave the heads: no copy.
+            # Neighbouring pixels side by side.
             None if kernels is None else kernels.transpose(1, 2).contiguous(),
             None if offsets is None else offsets.permute(0, 2, 3, 1).contiguous(),
             None if index is None else index.contiguous(),

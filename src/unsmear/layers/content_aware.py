@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from unsmear.layers.linear_attention import Activation, LinearAttention
 from unsmear.layers.pixel_filter import PixelFilter
+from unsmear.layers.pixel_linear import PixelLinear
 from unsmear.layers.pixel_sampling import Selection
 
 
@@ -48,7 +49,7 @@ class ContentAware(nn.Module):
         self.self_attention = attention(self_attention)
         self.cross_attention = attention(cross_attention)
         self.filter = PixelFilter(dim, kernels=kernels, offsets=offsets, max_offset=max_offset)
-        self.fusion = nn.Conv1d(dim, 1, 1) if self_attention or cross_attention else None
+        self.fusion = PixelLinear(dim, 1) if self_attention or cross_attention else None
 
     def forward(
         self,
@@ -81,4 +82,4 @@ class ContentAware(nn.Module):
             assert encoder is not None, "cross-attention needs the encoder's map"
             found = found + self.cross_attention(encoder.flatten(2), guide, pixels)
         share = self.fusion(pixels).sigmoid()  # M_fus, [B, 1, L]
-        return share * found + (1 - share) * local
+        return local.lerp(found, share)

@@ -11,6 +11,8 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from unsmear.layers.pixel_linear import PixelLinear
+
 Activation = Literal["softmax", "elu"]
 
 
@@ -35,10 +37,10 @@ class LinearAttention(nn.Module):
     ) -> None:
         super().__init__()
         self.activation = activation
-        self.collect = nn.Conv1d(dim, maps, 1)  # f_q
-        self.distribute = nn.Conv1d(dim, maps, 1)  # f_p
-        self.pixel_mask = nn.Conv1d(dim, 1, 1) if masks else None
-        self.channel_mask = nn.Conv1d(dim, dim, 1) if masks else None
+        self.collect = PixelLinear(dim, maps)  # f_q
+        self.distribute = PixelLinear(dim, maps)  # f_p
+        self.pixel_mask = PixelLinear(dim, 1) if masks else None
+        self.channel_mask = PixelLinear(dim, dim) if masks else None
 
     def collecting_maps(self, guide: Tensor) -> Tensor:
         """Q, how much each pixel gives to each feature: [B, C, N] -> [B, K, N], not negative."""
@@ -66,7 +68,7 @@ class LinearAttention(nn.Module):
         if self.pixel_mask is not None:
             source = source * self.pixel_mask(information).sigmoid()
         collected = source @ q.transpose(1, 2)  # [B, C, K], eqs. 10-12
-        out = collected @ p  # eqs. 13-15
+        out = (p.transpose(1, 2) @ collected.transpose(1, 2)).transpose(1, 2)  # eqs. 13-15
         if self.activation == "elu":
             weight = q.sum(dim=2)[:, None] @ p  # [B, 1, L]
             out = out / weight.clamp(min=1e-6)

@@ -13,8 +13,13 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from unsmear.kernels import can_fuse
-from unsmear.layers.chunks import ACCELERATOR_ELEMENTS, chunk_length
-from unsmear.layers.pixel_sampling import Selection
+from unsmear.layers.pixel_linear import PixelLinear
+from unsmear.layers.pixel_sampling import Selection, pixel_rows
+from unsmear.layers.row_sums import sum_rows
+
+# Elements of the neighbours in one piece.
+SMALL_PIECE = 1024 * 1024  # stays in the processor's cache
+LARGE_PIECE = 64 * 1024 * 1024
 
 
 class PixelFilter(nn.Module):
@@ -43,8 +48,8 @@ class PixelFilter(nn.Module):
         taps = kernel_size**2
         fixed = nn.Conv2d(dim, dim, kernel_size)  # W; gives it torch's usual initial values
         self.weight, self.bias = fixed.weight, fixed.bias
-        self.kernel_head = nn.Conv1d(dim, taps, 1) if kernels else None  # f_ker
-        self.offset_head = nn.Conv1d(dim, 2 * taps, 1) if offsets else None  # f_off
+        self.kernel_head = PixelLinear(dim, taps) if kernels else None  # f_ker
+        self.offset_head = PixelLinear(dim, 2 * taps) if offsets else None  # f_off
         for head, value in ((self.kernel_head, 1.0), (self.offset_head, 0.0)):
             if head is not None:
                 nn.init.zeros_(head.weight)
@@ -112,60 +117,110 @@ def filter_pixels(
 
         index = None if selection is None else selection.index
         return fused.filter_pixels(x, weight, bias, kernels, offsets, index)
-    b, c, h, w = x.shape
+    b, _, h, w = x.shape
     everything = torch.arange(h * w, device=x.device)[None]  # [1, L], the same in every image
     index = everything if selection is None else selection.index
+    exact = torch.promote_types(x.dtype, torch.float32)  # half cannot tell one pixel from the next
+    rows = pixel_rows(x.to(exact))
+    weight = weight.contiguous(memory_format=torch.channels_last)
     learning = torch.is_grad_enabled()
-    size = b * c * weight.shape[-1] ** 2
     # On the way back every piece costs a pass over the whole map: there, pieces are large.
-    length = max(64, ACCELERATOR_ELEMENTS // size) if learning else chunk_length(size, x.device)
+    large = learning or x.device.type != "cpu"
+    length = max(64, (LARGE_PIECE if large else SMALL_PIECE) // (b * weight[0].numel()))
     filtered = []
     for start in range(0, index.shape[1], length):
         part = slice(start, start + length)
         arguments = (
-            x,
+            rows,
             weight,
             bias,
             None if kernels is None else kernels[:, part],
             None if offsets is None else offsets[:, part],
-            index[:, part],
+            index[:, part].expand(b, -1),
+            (h, w),
         )
         filtered.append(
             checkpoint(_filter_piece, *arguments, use_reentrant=False, preserve_rng_state=False)
             if learning
             else _filter_piece(*arguments)
         )
-    return torch.cat(filtered, dim=2)
+    return torch.cat(filtered, dim=1).transpose(1, 2)
 
 
 def _filter_piece(
-    x: Tensor,
+    rows: Tensor,
     weight: Tensor,
     bias: Tensor | None,
     kernels: Tensor | None,
     offsets: Tensor | None,
     index: Tensor,
+    size: tuple[int, int],
 ) -> Tensor:
-    """The same for pixels given by number, [B or 1, L], all at once."""
-    b, _, h, w = x.shape
-    exact = torch.promote_types(x.dtype, torch.float32)  # half cannot tell one pixel from the next
-    places = torch.stack([index % w, index // w], dim=-1).to(exact)[:, None]  # [B, 1, L, 2]
-    places = places + _taps(weight.shape[-1], x.device).to(exact)[:, None]
-    if offsets is not None:
-        places = places + offsets.to(exact).transpose(1, 2)
-    grid = (2 * places + 1) / places.new_tensor([w, h]) - 1  # -1 and 1 are the map's outer edges
-    neighbours = F.grid_sample(
-        x.to(exact), grid.expand(b, -1, -1, -1), padding_mode="zeros", align_corners=False
-    ).to(x.dtype)  # [B, C, K * K, L]
-    if kernels is not None:
-        neighbours = neighbours * kernels.transpose(1, 2)[:, None].to(x.dtype)
+    """The same for pixels given by number, all at once.
+
+    Args:
+        rows: x, [B * H * W, C], of 32 bits or more.
+        weight: W, [O, C, K, K].
+        bias: [O].
+        kernels: V, [B, L, K * K].
+        offsets: D, [B, L, K * K, 2].
+        index: numbers of the pixels in their image, [B, L].
+        size: H and W.
+
+    Returns:
+        [B, L, O].
+    """
+    sources, shares = _corners(index, kernels, offsets, size, weight.shape[-1], rows.dtype)
+    neighbours = sum_rows(rows, sources, shares).to(weight.dtype)  # [B * L * K * K, C]
     # Taps beside their channels, so that one product takes both; a convolution would be slower.
-    filtered = weight.flatten(1) @ neighbours.flatten(1, 2)
-    return filtered if bias is None else filtered + bias[:, None].to(filtered.dtype)
+    matrix = pixel_rows(weight).view(len(weight), -1)
+    return F.linear(neighbours.view(*index.shape, -1), matrix, bias)
+
+
+def _corners(
+    index: Tensor,
+    kernels: Tensor | None,
+    offsets: Tensor | None,
+    size: tuple[int, int],
+    kernel_size: int,
+    dtype: torch.dtype,
+) -> tuple[Tensor, Tensor]:
+    """Where x[j + j_k + D_k] comes from: the pixels around that place, and V_k times their shares.
+
+    Takes what :func:`_filter_piece` does.
+
+    Returns:
+        Rows and shares, two [B * L * K * K, 4]; without offsets [B * L * K * K, 1].
+    """
+    h, w = size
+    # All below is [2 (ends), 2 (x, y), B, L, K * K] until the ends of both axes are combined.
+    taps = _taps(kernel_size, index.device)[:, None, None]
+    places = torch.stack([index % w, index // w])[..., None].int() + taps
+    if offsets is None:
+        ends, shares = places[None], torch.ones_like(places, dtype=dtype)[None]
+    else:
+        moved = offsets.movedim(3, 0).to(dtype)
+        whole = moved.detach().floor()
+        beyond = moved - whole
+        places = places + whole.int()
+        ends, shares = torch.stack([places, places + 1]), torch.stack([1 - beyond, beyond])
+    last = places.new_tensor([w - 1, h - 1]).view(2, 1, 1, 1)
+    inside = torch.minimum(ends.clamp(min=0), last)  # also where the place is not a number
+    shares = shares * (inside == ends)
+    (x, y), (share_x, share_y) = inside.unbind(1), shares.unbind(1)
+    y = y + h * torch.arange(len(index), dtype=y.dtype, device=y.device)[:, None, None]
+    if kernels is not None:
+        share_y = share_y * kernels.to(dtype)
+    rows, shares = y[:, None] * w + x, share_y[:, None] * share_x
+    return _corner_last(rows), _corner_last(shares)
+
+
+def _corner_last(x: Tensor) -> Tensor:
+    """[2 (top, bottom), 2 (left, right), ...] -> [..., 4]: all corners of a place side by side."""
+    return x.flatten(0, 1).movedim(0, -1).reshape(-1, len(x) ** 2)
 
 
 def _taps(kernel_size: int, device: torch.device) -> Tensor:
-    """j_k, the places of the taps around their pixel as (x, y), row by row: [K * K, 2]."""
-    side = torch.arange(kernel_size, device=device) - kernel_size // 2
-    y, x = torch.meshgrid(side, side, indexing="ij")
-    return torch.stack([x, y], dim=-1).flatten(0, 1)
+    """j_k, the places of the taps around their pixel, x and y, row by row: [2, K * K] int32."""
+    side = torch.arange(kernel_size, device=device, dtype=torch.int32) - kernel_size // 2
+    return torch.stack([side.repeat(kernel_size), side.repeat_interleave(kernel_size)])

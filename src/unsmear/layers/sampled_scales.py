@@ -10,6 +10,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from unsmear.layers.pixel_filter import filter_pixels
+from unsmear.layers.pixel_linear import PixelLinear
 from unsmear.layers.pixel_sampling import Selection, gather_pixels, put_back
 
 
@@ -36,7 +37,7 @@ class ScaleBridge(nn.Module):
     def __init__(self, fine: int, coarse: int) -> None:
         super().__init__()
         self.widen = nn.Conv2d(fine, coarse, 1)
-        self.narrow = nn.Conv1d(coarse, fine, 1)
+        self.narrow = PixelLinear(coarse, fine)
         self.merge = nn.Conv2d(fine, fine, 1)
 
     def descend(self, x: Tensor, conv: nn.Conv2d, selection: Selection) -> Tensor:

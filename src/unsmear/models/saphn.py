@@ -36,6 +36,8 @@ from torch import Tensor, nn
 from unsmear.errors import ModelError
 from unsmear.layers.content_aware import ContentAware
 from unsmear.layers.linear_attention import Activation, LinearAttention
+from unsmear.layers.patches import join_patches, split_patches
+from unsmear.layers.pixel_linear import PixelLinear
 from unsmear.layers.pixel_sampling import (
     PixelSampler,
     Sampling,
@@ -176,7 +178,7 @@ class ContentAwareBlock(nn.Module):
             offsets=config.offsets,
             max_offset=config.max_offset,
         )
-        self.mix = nn.Conv1d(dim, dim, 1)
+        self.mix = PixelLinear(dim, dim)
 
     def forward(
         self, x: Tensor, grid: int, selection: Selection | None, encoder: Tensor | None
@@ -287,7 +289,9 @@ class Stage(nn.Module):
         """
         sampling = self._sample(None if lower is None else lower[0], budget)
         selections = [None, *(one.selection for one in sampling)] if sampling else [None] * SCALES
-        x, skips = self.input_proj(image.to(self.input_proj.weight.dtype)), []
+        # Sampled pixels are rows of channels; so are those of every map that follows.
+        image = image.to(self.input_proj.weight.dtype, memory_format=torch.channels_last)
+        x, skips = self.input_proj(image), []
         for scale, blocks in enumerate(self.encoder):
             grid, selection = self._grid(scale), selections[scale]
             if scale:
@@ -323,7 +327,7 @@ class SampledStage(Stage):
             PixelSampler(widths[0], share=1 / 4**scale) for scale in range(1, SCALES)
         )
         self.shrink = nn.ModuleList(nn.Conv2d(fine, coarse, 1) for fine, coarse in pairs)
-        self.narrow = nn.ModuleList(nn.Conv1d(coarse, fine, 1) for fine, coarse in pairs)
+        self.narrow = nn.ModuleList(PixelLinear(coarse, fine) for fine, coarse in pairs)
         self.merge = nn.ModuleList(nn.Conv2d(fine, fine, 1) for fine, _ in pairs)
 
     def _grid(self, scale: int) -> int:
@@ -390,13 +394,15 @@ class SAPHN(DeblurringNetwork):
         image = pad_to_multiple(blurred, SIZE_STEP)
         images, sampling, features = [], [], None
         for number, (stage, patches) in enumerate(zip(self.stages, PATCHES, strict=True), start=1):
-            lower = None if features is None else [cut(one, patches) for one in features]
-            out: StageOutput = stage(cut(image, patches), lower, budget)
-            image = join(out.image, patches)
-            features = [join(one, patches) for one in out.features]
+            lower = None if features is None else [split_patches(one, *patches) for one in features]
+            out: StageOutput = stage(split_patches(image, *patches), lower, budget)
+            image = join_patches(out.image, *patches)
+            features = [join_patches(one, *patches) for one in out.features]
             images.append(image[..., :h, :w])
             for scale, one in enumerate(out.sampling, start=1):
-                logits, drawn = (join(m, patches)[..., :h, :w] for m in (one.logits, one.drawn))
+                logits, drawn = (
+                    join_patches(m, *patches)[..., :h, :w] for m in (one.logits, one.drawn)
+                )
                 sampling.append(SampledPixels(number, 2**scale, logits, drawn, one.share))
         stages = images if self.config.progressive else images[-1:]
         return SAPHNRestored(images[-1], tuple(stages), tuple(sampling))
@@ -405,17 +411,3 @@ class SAPHN(DeblurringNetwork):
 def coarsen(x: Tensor, grid: int) -> Tensor:
     """Means of grid x grid pixels: [B, C, H, W] -> [B, C, H/grid, W/grid]."""
     return x if grid == 1 else F.avg_pool2d(x, grid)
-
-
-def cut(x: Tensor, patches: tuple[int, int]) -> Tensor:
-    """Cut maps into rows x columns patches: [B, C, H, W] -> [B * rows * columns, C, h, w]."""
-    (rows, columns), (b, c, h, w) = patches, x.shape
-    x = x.reshape(b, c, rows, h // rows, columns, w // columns)
-    return x.permute(0, 2, 4, 1, 3, 5).reshape(-1, c, h // rows, w // columns)
-
-
-def join(x: Tensor, patches: tuple[int, int]) -> Tensor:
-    """Undo :func:`cut`: [B * rows * columns, C, h, w] -> [B, C, H, W]."""
-    (rows, columns), (_, c, h, w) = patches, x.shape
-    x = x.reshape(-1, rows, columns, c, h, w).permute(0, 3, 1, 4, 2, 5)
-    return x.reshape(-1, c, rows * h, columns * w)
