@@ -25,6 +25,20 @@ def test_chunks_give_the_scores_of_the_whole(monkeypatch, given):
     torch.testing.assert_close(chunked_own, own)
 
 
+def test_double_precision_is_kept_where_it_is_the_default():
+    torch.set_default_dtype(torch.float64)  # as Lightning does for "64-true"
+    try:
+        predictor = ConfidencePredictor(8)
+        x = torch.rand(1, 8, 8, 8)
+        with torch.no_grad():
+            scores, own = predictor(x)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    expected, expected_own = predictor(x)
+    torch.testing.assert_close(scores, expected)
+    torch.testing.assert_close(own, expected_own)
+
+
 def test_every_image_is_judged_by_its_own_mean():
     torch.manual_seed(0)
     predictor = ConfidencePredictor(8)

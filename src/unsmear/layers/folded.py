@@ -60,29 +60,30 @@ class FoldedBlock(NamedTuple):
 
 @torch.no_grad()
 def fold_block(block: WindowBlock, dtype: torch.dtype | None = None) -> FoldedBlock:
-    """Fold a block's weights in float32; the results have ``dtype``, by default their own."""
+    """Fold a block's weights in float32 at least; they get ``dtype``, by default their own."""
     attention, feed = block.attention, block.feed_forward
     dtype = dtype or attention.proj.weight.dtype
-    to_qkv = torch.cat([attention.to_q.weight, attention.to_kv.weight]).float()
-    qkv_bias = torch.cat([attention.to_q.bias, attention.to_kv.bias]).float()
+    wide = torch.promote_types(dtype, torch.float32)
+    to_qkv = torch.cat([attention.to_q.weight, attention.to_kv.weight]).to(wide)
+    qkv_bias = torch.cat([attention.to_q.bias, attention.to_kv.bias]).to(wide)
     scale = torch.ones_like(qkv_bias)
     scale[: len(attention.to_q.bias)] = attention.scale
     to_qkv, qkv_bias = to_qkv * scale[:, None], qkv_bias * scale
-    offset = block.norm1.bias.float()[None]
+    offset = block.norm1.bias.to(wide)[None]
     if block.modulator is not None:
-        offset = offset + block.modulator.float()
-    logit_bias = attention.position_bias().float()[None]
+        offset = offset + block.modulator.to(wide)
+    logit_bias = attention.position_bias().to(wide)[None]
     if block.shift:
-        logit_bias = logit_bias + block.seams.float()[:, None]
-    expand = feed.expand.weight.float()
+        logit_bias = logit_bias + block.seams.to(wide)[:, None]
+    expand = feed.expand.weight.to(wide)
     folded = {
-        "qkv_weight": to_qkv * block.norm1.weight.float(),
+        "qkv_weight": to_qkv * block.norm1.weight.to(wide),
         "qkv_bias": offset @ to_qkv.T + qkv_bias,
         "logit_bias": logit_bias,
         "proj_weight": attention.proj.weight,
         "proj_bias": attention.proj.bias,
-        "expand_weight": expand * block.norm2.weight.float(),
-        "expand_bias": expand @ block.norm2.bias.float() + feed.expand.bias.float(),
+        "expand_weight": expand * block.norm2.weight.to(wide),
+        "expand_bias": expand @ block.norm2.bias.to(wide) + feed.expand.bias.to(wide),
         "taps": feed.depthwise.weight[:, 0].permute(1, 2, 0),
         "taps_bias": feed.depthwise.bias,
         "reduce_weight": feed.reduce.weight,
