@@ -1,3 +1,4 @@
+import pytest
 import torch
 import torch.nn.functional as F
 
@@ -8,6 +9,12 @@ def test_reflect_borders_equals_torch():
     windows = torch.rand(3, 8, 8, 5)
     wanted = F.pad(windows.permute(0, 3, 1, 2), (1, 1, 1, 1), mode="reflect").permute(0, 2, 3, 1)
     assert torch.equal(reflect_borders(windows), wanted)
+
+
+@pytest.mark.parametrize("side", [2, 3, 8])
+def test_reflect_borders_has_the_gradient_of_its_slices(side):
+    windows = torch.randn(2, side, side, 2, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(reflect_borders, (windows,))
 
 
 def test_windowed_form_sees_nothing_beyond_its_window():

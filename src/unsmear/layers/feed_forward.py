@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -58,9 +60,32 @@ class LocallyEnhancedFeedForward(nn.Module):
 
 
 def reflect_borders(windows: Tensor) -> Tensor:
-    """Reflect one token at each border: [K, M, M, C] -> [K, M + 2, M + 2, C].
+    """Reflect one token at each border: [K, M, M, C] -> [K, M + 2, M + 2, C]."""
+    return cast("Tensor", _ReflectBorders.apply(windows))
 
-    Joining slices keeps channels innermost, where torch's reflection pad would transpose twice.
+
+class _ReflectBorders(torch.autograd.Function):
+    """Joined slices, whose own backward would fill and add six maps of zeros.
+
+    Joining keeps channels innermost, where torch's reflection pad would transpose twice.
     """
-    windows = torch.cat([windows[:, 1:2], windows, windows[:, -2:-1]], dim=1)
-    return torch.cat([windows[:, :, 1:2], windows, windows[:, :, -2:-1]], dim=2)
+
+    @staticmethod
+    def forward(ctx: Any, windows: Tensor) -> Tensor:
+        del ctx
+        windows = torch.cat([windows[:, 1:2], windows, windows[:, -2:-1]], dim=1)
+        return torch.cat([windows[:, :, 1:2], windows, windows[:, :, -2:-1]], dim=2)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        del ctx
+        return _fold(_fold(grads[0], 1), 2)
+
+
+def _fold(padded: Tensor, dim: int) -> Tensor:
+    """Add the first and the last slice to the ones that they reflect."""
+    count = padded.shape[dim]
+    inner = padded.narrow(dim, 1, count - 2).clone()
+    inner.select(dim, 1).add_(padded.select(dim, 0))
+    inner.select(dim, count - 4).add_(padded.select(dim, count - 1))
+    return inner
