@@ -7,6 +7,7 @@ from unsmear.errors import InputError
 from unsmear.layers.pixel_sampling import (
     PixelSampler,
     Selection,
+    expected_reward,
     gather_pixels,
     pixel_rows,
     policy_gradient_loss,
@@ -164,3 +165,15 @@ def test_a_baseline_lowers_the_variance():
         policy_gradient_loss(logits, draws, reward, baseline).backward()
         spread.append(logits.grad.std())
     assert spread[1] < 0.1 * spread[0]
+
+
+def test_the_expected_reward_is_the_mean_over_draws_that_change_nothing():
+    torch.manual_seed(0)
+    logits = torch.randn(2, 1, 8, 8)
+    outputs, sharp = [torch.rand(2, 3, 8, 8) for _ in range(2)], torch.rand(2, 3, 8, 8)
+    share = float(logits[0].sigmoid().mean())  # one picture is over about half of the time
+    draws = torch.bernoulli(logits.sigmoid().expand(4000, 2, 1, 8, 8))
+    rewards = torch.stack([sampling_reward(outputs, sharp, drawn, share) for drawn in draws])
+    expected = expected_reward(outputs, sharp, logits, share)
+    torch.testing.assert_close(rewards.mean(dim=0), expected, rtol=0, atol=0.03)
+    assert (rewards.std(dim=0)[0] > 0.2).all()

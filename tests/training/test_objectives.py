@@ -4,6 +4,7 @@ import torch.nn.functional as F
 
 from unsmear.data import BlurTriple
 from unsmear.layers.pixel_sampling import sampling_reward
+from unsmear.models import create_model
 from unsmear.training import LossConfig, Phase
 from unsmear.training.objectives import objective_of
 
@@ -96,6 +97,24 @@ def test_a_draw_that_earned_more_than_the_rest_becomes_likelier(batch, little):
     torch.testing.assert_close(one.logits.grad, wanted)
 
 
-def test_the_baseline_is_the_mean_reward_of_each_picture(batch, little):
-    plain, lowered = (judge(little("saphn"), batch, baseline=b)[1]["policy"] for b in (False, True))
-    assert lowered.abs() < plain.abs()
+def test_the_baseline_leaves_what_the_stage_mended(batch, little):
+    network = little("saphn")
+    out, terms = judge(network, batch)
+    one = out.sampling[-1]
+    one.logits.retain_grad()
+    terms["policy"].backward()
+    before, after = ((each - batch.sharp).abs().mean(1, keepdim=True) for each in out.stages[1:3])
+    score = one.drawn - one.logits.detach().sigmoid()
+    left = one.logits.grad * -score.numel() * len(out.sampling) / score - (before - after)
+    over = (one.drawn.mean((1, 2, 3), keepdim=True) > one.share).float()
+    for image, is_over in zip(left, over.flatten(), strict=True):  # one number a picture remains
+        torch.testing.assert_close(image, image.mean().expand_as(image), rtol=1e-3, atol=1e-3)
+        assert -0.5 <= image.mean() <= 0 if is_over else 0 <= image.mean() <= 0.5
+
+
+def test_samplers_learn_without_earlier_pictures(batch):
+    torch.manual_seed(0)
+    network = create_model("saphn", widths=(4, 4, 8), maps=2, progressive=False)
+    _, terms = judge(network, batch)
+    terms["policy"].backward()
+    assert all(p.grad.any() for n, p in network.named_parameters() if "samplers." in n)

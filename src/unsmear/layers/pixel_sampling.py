@@ -203,10 +203,49 @@ def sampling_reward(
     Returns:
         R, [B, 1, H, W], at most 0, without gradient. Errors are means over the colours.
     """
-    with torch.no_grad():
-        errors = [(output - sharp).abs().mean(dim=1, keepdim=True) for output in outputs]
-        excess = drawn.double().mean(dim=(1, 2, 3), keepdim=True) > share
-        return -error_weight * torch.stack(errors).sum(dim=0) - excess_weight * excess.to(sharp)
+    excess = drawn.double().mean(dim=(1, 2, 3), keepdim=True) > share
+    return -error_weight * _errors(outputs, sharp) - excess_weight * excess.to(sharp)
+
+
+def expected_reward(
+    outputs: Sequence[Tensor],
+    sharp: Tensor,
+    logits: Tensor,
+    share: float,
+    error_weight: float = 1.0,
+    excess_weight: float = 0.5,
+) -> Tensor:
+    """A baseline: what :func:`sampling_reward` would give, had the draw changed no picture.
+
+    It knows the logits but not the draw, so it leaves the gradient's mean alone. What remains of
+    the reward is by how much the draw mended the pixel, a small part of its whole error: an
+    estimate that a short training can follow.
+
+    Args:
+        outputs: like ``sampling_reward``'s, with the picture before the sampled stage in place of
+            the one after it.
+        sharp: [B, 3, H, W].
+        logits: [B, 1, H, W] of the sampler.
+        share: L / (H * W).
+        error_weight: alpha.
+        excess_weight: beta.
+
+    Returns:
+        [B, 1, H, W], at most 0, without gradient. The chance of L' > L is that of the normal
+        distribution with the mean and the variance of L'.
+    """
+    probability = logits.detach().double().sigmoid()
+    over = share * probability[0].numel() + 0.5 - probability.sum(dim=(1, 2, 3), keepdim=True)
+    variance = (probability * (1 - probability)).sum(dim=(1, 2, 3), keepdim=True)
+    chance = 0.5 * torch.erfc(over / (2 * variance).sqrt())
+    return -error_weight * _errors(outputs, sharp) - excess_weight * chance.to(sharp)
+
+
+@torch.no_grad()
+def _errors(outputs: Sequence[Tensor], sharp: Tensor) -> Tensor:
+    """Sum over the pictures of the mean absolute difference of a pixel's colours: [B, 1, H, W]."""
+    errors = [(output - sharp).abs().mean(dim=1, keepdim=True) for output in outputs]
+    return torch.stack(errors).sum(dim=0)
 
 
 def policy_gradient_loss(

@@ -14,7 +14,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from unsmear.data import BlurTriple
-from unsmear.layers.pixel_sampling import policy_gradient_loss, sampling_reward
+from unsmear.layers.pixel_sampling import (
+    expected_reward,
+    policy_gradient_loss,
+    sampling_reward,
+)
 from unsmear.models import DeblurringNetwork, LMDViT
 from unsmear.models.lbag import LBAG
 from unsmear.models.staged import SampledPixels
@@ -109,17 +113,23 @@ class SamplingObjective(Objective):
         """The policy gradient's loss, a mean over the samplers; none while they are to wait."""
         if not phase.samplers_learn:
             return {}
-        losses = [self._policy(one, out.supervised, batch.sharp) for one in out.sampling]
+        losses = [self._policy(one, out.supervised, batch) for one in out.sampling]
         return {"policy": torch.stack(losses).mean()}
 
-    def _policy(self, sampled: SampledPixels, pictures: Sequence[Tensor], sharp: Tensor) -> Tensor:
-        """Of one sampler, by the pictures of its own stage and of the one before (eq. 5)."""
-        judged = pictures[sampled.stage - 2 : sampled.stage] or pictures[-1:]
-        *same, wanted = (resized(one, sampled.logits) for one in (*judged, sharp))
-        drawn = sampled.drawn.float()
-        reward = sampling_reward(same, wanted, drawn, sampled.share)
-        baseline = reward.mean(dim=(1, 2, 3), keepdim=True) if self.loss.baseline else 0.0
-        return policy_gradient_loss(sampled.logits.float(), drawn, reward, baseline)
+    def _policy(
+        self, sampled: SampledPixels, pictures: Sequence[Tensor], batch: BlurTriple
+    ) -> Tensor:
+        """Of one sampler, by the pictures of the stage before and of its own (eq. 5)."""
+        pair = pictures[sampled.stage - 2 : sampled.stage]
+        if len(pair) < 2:  # without progressive supervision
+            pair = (batch.blurred, pictures[-1])
+        before, after, sharp = (resized(one, sampled.logits) for one in (*pair, batch.sharp))
+        logits, drawn = sampled.logits.float(), sampled.drawn.float()
+        reward = sampling_reward((before, after), sharp, drawn, sampled.share)
+        baseline: Tensor | float = 0.0
+        if self.loss.baseline:
+            baseline = expected_reward((before, before), sharp, logits, sampled.share)
+        return policy_gradient_loss(logits, drawn, reward, baseline)
 
 
 def objective_of(network: DeblurringNetwork, loss: LossConfig) -> Objective:
