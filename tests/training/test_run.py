@@ -98,19 +98,22 @@ def test_a_broken_checkpoint_gives_way_to_the_one_before(folder, arguments):
     assert newest_checkpoint(folder / "nothing") is None
 
 
-def test_sigterm_saves_and_the_same_command_goes_on(folder, arguments):
+def test_sigterm_saves_and_the_same_command_goes_on(folder, arguments, recipe):
+    """Schedulers send it to a run's whole process group, loaders included."""
+    recipe["data"]["workers"] = 1
     words = ["train", arguments("--trainer.max_steps=100000")[0].removeprefix("--config=")]
     code = "import sys; from unsmear.cli.main import main; sys.exit(main(sys.argv[1:]))"
     run = subprocess.Popen(
         [sys.executable, "-c", code, *words, "--trainer.max_steps=100000", "--checkpoint_every=1"],
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
+        start_new_session=True,
     )
     checkpoints = folder / "run" / "checkpoints"
     deadline = time.monotonic() + 120
     while not list(checkpoints.glob("*.ckpt")) and time.monotonic() < deadline:
         time.sleep(0.1)
-    os.kill(run.pid, signal.SIGTERM)
+    os.killpg(run.pid, signal.SIGTERM)
     _, errors = run.communicate(timeout=60)
     assert run.returncode == 143
     assert "the same command goes on from there" in errors.decode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -115,6 +116,7 @@ class LocalBlur(L.LightningDataModule):
                 batch_size * resumed.get("batches", 0),
             ),
             num_workers=self.workers,
+            worker_init_fn=_outlive_sigterm,
             drop_last=True,
             pin_memory=torch.cuda.is_available(),
             # Its own, or a resumed run would draw other random numbers than one in one piece.
@@ -195,3 +197,11 @@ class CutSamples(Dataset[BlurTriple]):
         sample = self.samples.bytes_of(self.numbers[index])
         size = min(self.size, *sample.blurred.shape[-2:])
         return bytes_to_unit(crop_patch(sample, size, np.random.default_rng(index), 1.0))
+
+
+def _outlive_sigterm(_: int) -> None:
+    """A scheduler's SIGTERM goes to all processes; loaders are needed until the step is saved.
+
+    They end when the process that they load for has ended.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
