@@ -17,6 +17,7 @@ from unsmear.errors import ModelError, OutputError
 from unsmear.models import dmphn_released
 from unsmear.models.checkpoints import read_checkpoint, write_safetensors, write_torch
 from unsmear.models.dmphn import DMPHN
+from unsmear.models.hub import ADDRESS, WEIGHTS, fetch_address
 from unsmear.models.lmdvit import LMDViT
 from unsmear.models.network import DeblurringNetwork
 from unsmear.models.registry import CONFIGS, DEFAULT_MODEL, FAMILIES, build, family_of, override
@@ -33,6 +34,27 @@ def bundled_weights(name: str) -> Path | None:
     return path if path.is_file() else None
 
 
+def find_checkpoint(source: str | Path) -> Path:
+    """The file or folder that :func:`load_model` reads.
+
+    Raises:
+        ModelError: no such name or file, or the hub does not give it.
+    """
+    if str(source).startswith(ADDRESS):
+        return fetch_address(str(source))
+    path = bundled_weights(str(source)) or Path(source)
+    if path.exists():
+        return path / WEIGHTS if (path / WEIGHTS).is_file() else path
+    if str(source) in CONFIGS:
+        raise ModelError(
+            f"No weights of {source} come with this package; give a checkpoint's path, or "
+            f"build it untrained with create_model({str(source)!r})."
+        )
+    raise ModelError(
+        f"There is no model or checkpoint {str(source)!r}; named models are {', '.join(CONFIGS)}."
+    )
+
+
 def load_model(
     source: str | Path = DEFAULT_MODEL, *, fresh_predictors: bool = False, **overrides: Any
 ) -> DeblurringNetwork:
@@ -40,7 +62,8 @@ def load_model(
 
     Args:
         source: a name with bundled weights, or a checkpoint: ours (safetensors), LMD-ViT's authors'
-            (``.pth``, read without pickle's powers, or safetensors), or the folder of DMPHN's.
+            (``.pth``, read without pickle's powers, or safetensors), the folder of DMPHN's, one
+            that ``unsmear.exchange.hub`` saved, or an address on the hub, ``hf://owner/name``.
         fresh_predictors: let predictors that the checkpoint lacks begin untrained, as training
             does that goes on from a network without them.
         **overrides: fields of the network's configuration. Unpruning stages drops their
@@ -49,17 +72,7 @@ def load_model(
     Raises:
         ModelError: no such name or file, or weights that do not fit.
     """
-    path = bundled_weights(str(source)) or Path(source)
-    if not path.exists():
-        if str(source) in CONFIGS:
-            raise ModelError(
-                f"No weights of {source} come with this package; give a checkpoint's path, or "
-                f"build it untrained with create_model({str(source)!r})."
-            )
-        raise ModelError(
-            f"There is no model or checkpoint {str(source)!r}; "
-            f"named models are {', '.join(CONFIGS)}."
-        )
+    path = find_checkpoint(source)
     config, state = _read_folder(path) if path.is_dir() else _read_file(path)
     network = build(override(config, overrides))
     needed = network.state_dict()

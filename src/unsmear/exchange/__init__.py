@@ -1,0 +1,1 @@
+"""Doors to other tools: the hub, spandrel, ONNX, OpenVINO."""
