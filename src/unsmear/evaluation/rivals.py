@@ -87,7 +87,7 @@ def load_rival(path: str | Path, *, device: str = "auto", dtype: str = "auto") -
     """
     try:
         import spandrel  # pyright: ignore[reportMissingImports]
-    except ImportError as missing:
+    except (ImportError, RuntimeError) as missing:  # RuntimeError: a torchvision of another torch
         raise UnsmearError(
             f"Rivals need spandrel, which cannot be imported ({missing}): "
             "pip install 'unsmear[rivals]'"
