@@ -1,6 +1,7 @@
 # make demo   deblur a picture and say where it is
 # make test   run the tests
 # make lint   style, types, and which room imports which
+# make docs   the documentation as a site in build/site
 # All work in .venv, which is made on first use and again when the requirements change.
 
 PYTHON ?= python3
@@ -10,7 +11,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c c
 REQUIREMENTS := pyproject.toml constraints.txt setup.py src/unsmear/native/window_block.cpp
 DEMO := build/demo
 
-.PHONY: all demo test lint format clean
+.PHONY: all demo test lint docs format clean
 .NOTPARALLEL:
 
 all: lint test demo
@@ -28,6 +29,9 @@ lint: $(VENV)/.dev-installed
 	$(BIN)/lint-imports
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
+docs: $(VENV)/.dev-installed
+	$(BIN)/mkdocs build
+
 format: $(VENV)/.dev-installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -44,4 +48,6 @@ $(VENV)/.demo-installed: $(REQUIREMENTS) | $(BIN)/python
 
 $(VENV)/.dev-installed: $(REQUIREMENTS) | $(BIN)/python
 	$(INSTALL) -e '.[dev]'
+	@# Without its torchvision, which does not fit every build of torch; tests stand in for that.
+	$(INSTALL) --no-deps spandrel einops
 	@touch $@ $(VENV)/.demo-installed

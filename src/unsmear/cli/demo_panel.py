@@ -39,13 +39,13 @@ def panel(
         ("restored", _enlarged(restored, detail)),
         ("as it was before it moved", _enlarged(sharp, detail)),
     ]
-    rows = [_row(whole), _row(closer)]
-    sheet = Image.new("RGB", (max(row.width for row in rows), sum(row.height for row in rows)))
+    rows = [row(whole), row(closer)]
+    sheet = Image.new("RGB", (max(each.width for each in rows), sum(each.height for each in rows)))
     sheet.paste("white", (0, 0, *sheet.size))
     top = 0
-    for row in rows:
-        sheet.paste(row, ((sheet.width - row.width) // 2, top))
-        top += row.height
+    for each in rows:
+        sheet.paste(each, ((sheet.width - each.width) // 2, top))
+        top += each.height
     return np.asarray(sheet)
 
 
@@ -55,14 +55,15 @@ def _enlarged(pixels: np.ndarray, detail: tuple[int, int, int, int]) -> Image.Im
     return cut.resize((ZOOM * width, ZOOM * height), Image.Resampling.BICUBIC)
 
 
-def _row(pictures: list[tuple[str, Image.Image]]) -> Image.Image:
+def row(pictures: list[tuple[str, Image.Image]]) -> Image.Image:
+    """Arrange pictures beside each other, each under its caption."""
     width = sum(picture.width + GAP for _, picture in pictures) + GAP
     height = max(picture.height for _, picture in pictures) + CAPTION + GAP
-    row = Image.new("RGB", (width, height), "white")
-    draw, font = ImageDraw.Draw(row), ImageFont.load_default(15)
+    made = Image.new("RGB", (width, height), "white")
+    draw, font = ImageDraw.Draw(made), ImageFont.load_default(15)
     left = GAP
     for caption, picture in pictures:
         draw.text((left, 6), caption, fill="black", font=font)
-        row.paste(picture, (left, CAPTION))
+        made.paste(picture, (left, CAPTION))
         left += picture.width + GAP
-    return row
+    return made
