@@ -138,6 +138,11 @@ def test_an_insane_output_is_refused_with_a_warning(mild_network, photo):
     assert result.report.warnings
 
 
+def test_what_progress_gives_back_is_nobodys_business(mild_network, photo):
+    told = deblur(mild_network, photo, progress=lambda share: share)
+    assert np.array_equal(told.picture.rgb, deblur(mild_network, photo).picture.rgb)
+
+
 @pytest.mark.parametrize("wishes", [{}, {"dense": True}, {"boxes": ((10, 10, 200, 150),)}])
 def test_tiles_agree_with_the_whole(mild_network, wishes):
     rng = np.random.default_rng(1)

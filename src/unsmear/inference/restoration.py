@@ -201,14 +201,21 @@ def _reporting(network: DeblurringNetwork, progress: Progress | None) -> Iterato
     if progress is None:
         yield
         return
-    tell, milestones = progress, network.milestones
+    steps = len(network.milestones) + 1
+
+    def telling(number: int) -> Callable[..., None]:
+        def hook(*_: Any) -> None:  # what a hook gives back would stand for the module's output
+            progress(number / steps)
+
+        return hook
+
     handles = [
-        module.register_forward_hook(lambda *_, n=number: tell(n / (len(milestones) + 1)))
-        for number, module in enumerate(milestones, start=1)
+        module.register_forward_hook(telling(number))
+        for number, module in enumerate(network.milestones, start=1)
     ]
     try:
         yield
     finally:
         for handle in handles:
             handle.remove()
-    tell(1.0)
+    progress(1.0)
