@@ -19,9 +19,13 @@ import torch
 from PIL import Image
 from skimage import data
 
+from unsmear.batch.jobs import Places
+from unsmear.batch.outcome import Tally
+from unsmear.batch.plan import make_plan
+from unsmear.batch.run import Run
+from unsmear.batch.wishes import Wishes
+from unsmear.batch.worker import Worker
 from unsmear.cli.demo_scene import MOTORCYCLE, motorcycle_cover, move_a_part
-from unsmear.cli.plan import Places, make_plan
-from unsmear.cli.work import Wishes, Worker
 from unsmear.models import DEFAULT_MODEL
 
 AHEAD = {"one after the other": 0, "overlapped": 1}
@@ -36,19 +40,21 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     options = parser.parse_args()
     width, height = map(int, options.size.split("x"))
-    wishes = Wishes(options.model, device=options.device, quiet=True)
+    wishes = Wishes(options.model, device=options.device)
     times: dict[str, list[float]] = {name: [] for name in AHEAD}
     with tempfile.TemporaryDirectory() as folder:
         photos, results = Path(folder, "photos"), Path(folder, "results")
         make_photos(photos, options.photos, (width, height))
         places = Places(str(results), overwrite=True)
-        workers = {name: Worker(wishes, places, ahead=ahead) for name, ahead in AHEAD.items()}
+        worker = Worker(wishes, places)
         for _ in range(options.repeats + 1):
-            for name, worker in workers.items():
+            for name, ahead in AHEAD.items():
+                tally = Tally()
                 started = time.perf_counter()
-                assert worker.run(make_plan([str(photos)], places)) == 0
+                Run(worker, tally.add, ahead=ahead).do(make_plan([str(photos)], places))
                 times[name].append(time.perf_counter() - started)
-    device = next(iter(workers.values())).engine.device
+                assert tally.done == options.photos
+    device = worker.engine.device
     threads = torch.get_num_threads()
     print(f"{options.photos} JPEGs of {options.size}, {options.model}, {device}, {threads} threads")
     medians = {name: statistics.median(taken[1:]) for name, taken in times.items()}  # first: warm

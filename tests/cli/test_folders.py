@@ -119,16 +119,16 @@ def test_memory_that_runs_out_is_a_sentence_about_that_photo(
 def test_memory_that_runs_out_while_writing_is_one_too(
     album: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from unsmear.cli import work
+    from unsmear.batch import worker
 
-    write = work.write_picture
+    write = worker.write_picture
 
     def fail_for_a(picture: object, path: Path, **others: object) -> None:
         if path.name == "a.unsmeared.png":
             raise MemoryError
         write(picture, path, **others)  # pyright: ignore
 
-    monkeypatch.setattr(work, "write_picture", fail_for_a)
+    monkeypatch.setattr(worker, "write_picture", fail_for_a)
     ended = run(album, "--threshold", "0")
     assert ended.code == 1
     assert "album/a.png does not fit into memory" in ended.err
@@ -138,9 +138,9 @@ def test_memory_that_runs_out_while_writing_is_one_too(
 @pytest.fixture
 def late_writing(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first result is written only when the second photo has been read."""
-    from unsmear.cli import work
+    from unsmear.batch import worker
 
-    read, write = work.read_picture, work.write_picture
+    read, write = worker.read_picture, worker.write_picture
     photos_read, second = [], threading.Event()
 
     def read_then_tell(*words: object, **others: object) -> object:
@@ -154,8 +154,8 @@ def late_writing(monkeypatch: pytest.MonkeyPatch) -> None:
         assert second.wait(PATIENCE)
         write(*words, **others)  # pyright: ignore
 
-    monkeypatch.setattr(work, "read_picture", read_then_tell)
-    monkeypatch.setattr(work, "write_picture", wait_then_write)
+    monkeypatch.setattr(worker, "read_picture", read_then_tell)
+    monkeypatch.setattr(worker, "write_picture", wait_then_write)
 
 
 @pytest.mark.usefixtures("late_writing")
@@ -199,10 +199,11 @@ def test_a_result_where_a_renamed_one_is_stays_unwritten(album: Path, run: Run) 
 def test_a_large_photo_waits_until_the_one_before_is_written(
     album: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from unsmear.cli import work
+    from unsmear.batch import run as batch_run
+    from unsmear.batch import worker
     from unsmear.inference import Deblurrer
 
-    write, deblur, written = work.write_picture, Deblurrer.deblur, []
+    write, deblur, written = worker.write_picture, Deblurrer.deblur, []
 
     def write_slowly(*words: object, **others: object) -> None:
         time.sleep(0.1)
@@ -212,8 +213,8 @@ def test_a_large_photo_waits_until_the_one_before_is_written(
         written.append(Path("album/a.unsmeared.png").exists())
         return deblur(*words)  # pyright: ignore
 
-    monkeypatch.setattr(work, "LARGE", 100)
-    monkeypatch.setattr(work, "write_picture", write_slowly)
+    monkeypatch.setattr(batch_run, "LARGE", 100)
+    monkeypatch.setattr(worker, "write_picture", write_slowly)
     monkeypatch.setattr(Deblurrer, "deblur", look_then_deblur)
     assert run(album).code == 0
     assert written == [False, True]

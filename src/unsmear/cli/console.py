@@ -10,7 +10,6 @@ from contextvars import ContextVar
 from typing import TextIO
 
 _subject: ContextVar[str] = ContextVar("subject", default="")
-_kept: ContextVar[list[str] | None] = ContextVar("kept", default=None)
 
 
 def say(text: object) -> None:
@@ -46,16 +45,6 @@ def speaking_of(photo: object) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def keeping_warnings(lines: list[str]) -> Iterator[None]:
-    """Collect the warnings that come up inside, for :func:`note` to print when it is their turn."""
-    token = _kept.set(lines)
-    try:
-        yield
-    finally:
-        _kept.reset(token)
-
-
-@contextlib.contextmanager
 def warnings_as_lines() -> Iterator[None]:
     """Show Python's warnings as single lines on stderr."""
 
@@ -67,9 +56,9 @@ def warnings_as_lines() -> Iterator[None]:
         file: TextIO | None = None,
         line: str | None = None,
     ) -> None:
-        text, subject, kept = " ".join(str(message).split()), _subject.get(), _kept.get()
+        text, subject = " ".join(str(message).split()), _subject.get()
         line = f"warning: {text}" if subject in text else f"warning: {subject}: {text}"
-        (note if kept is None else kept.append)(line)
+        note(line)
 
     with warnings.catch_warnings():
         # Ours are about one photo each, so none is left out because another photo had it too.

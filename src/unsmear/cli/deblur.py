@@ -13,7 +13,7 @@ from unsmear.cli.page import COMMANDS, page
 from unsmear.errors import InputError, OutputError
 
 if TYPE_CHECKING:
-    from unsmear.cli.plan import Job
+    from unsmear.batch.plan import Plan
 
 PAGE = page(
     "PHOTO... [-o OUT] [OPTIONS]",
@@ -22,6 +22,7 @@ PAGE = page(
             "unsmear photo.jpg": "writes photo.unsmeared.jpg beside it",
             "unsmear photo.jpg -o better.png": "any of the formats, by the ending",
             "unsmear -r holiday -o restored": "a folder with all below it, the tree kept",
+            "unsmear -r photos -o restored --manifest done.jsonl": "a million, in several goes",
             "unsmear photo.jpg --box 400,250,300,200": "only there, whatever the network finds",
             "unsmear photo.jpg --blur-map map.png": "see what was found",
             "unsmear - < in.jpg > out.jpg": "from stdin to stdout",
@@ -54,6 +55,10 @@ def command(
     overwrite: options.Overwrite = False,
     in_place: options.InPlace = False,
     max_pixels: options.MaxPixels = 200_000_000,
+    manifest: options.Manifest = None,
+    failures: options.Failures = None,
+    ray: options.Ray = None,
+    ray_cpus: options.RayCpus = 1,
     model: options.Model = options.DEFAULT_MODEL,
     budget: options.Budget = None,
     device: options.Device = "auto",
@@ -71,19 +76,25 @@ def command(
     """
     _check_together(photos, output, json, in_place=in_place)
     _check_numbers(threshold, strength, max_pixels, tile)
+    _check_many(ray, ray_cpus, device, in_place=in_place)
     _check_reach(threshold, dense=dense, marked=mask is not None or bool(box))
     _check_model(model)
     _check_device(device)
     boxes = tuple(_parse_box(text) for text in box or ())
 
-    from unsmear.cli.plan import Places, make_plan
-    from unsmear.cli.work import Wishes, Worker, check_json
+    from unsmear.batch.jobs import Places
+    from unsmear.batch.plan import make_plan
+    from unsmear.batch.wishes import Wishes
+    from unsmear.cli.figures import check_free
+    from unsmear.cli.work import Cluster, Telling, do_many, do_one
 
     places = Places(output, blur_map, recursive, overwrite, in_place)
-    plan = make_plan(photos, places)
+    kept = {"--manifest": manifest, "--failures": failures}
+    plan = make_plan(photos, places, as_several=ray is not None or any(kept.values()))
     if json is not None and json != "-":
-        _check_apart(Path(json), plan.jobs)
-        check_json(Path(json), overwrite=overwrite)
+        kept["--json"] = Path(json)
+        check_free(Path(json), "--json", overwrite=overwrite)
+    _check_apart(kept, plan)
     wishes = Wishes(
         model=model,
         device=device,
@@ -97,10 +108,12 @@ def command(
         dense=dense,
         whole=whole,
         max_pixels=max_pixels,
-        json=json,
-        quiet=quiet,
     )
-    return Worker(wishes, places).run(plan)
+    telling = Telling(json, manifest, failures, quiet)
+    if plan.is_single:
+        return do_one(plan.named[0], wishes, places, telling)
+    cluster = None if ray is None else Cluster(ray, ray_cpus)
+    return do_many(plan, wishes, places, telling, cluster)
 
 
 def _check_together(
@@ -143,7 +156,8 @@ def _check_reach(threshold: float | None, *, dense: bool, marked: bool) -> None:
 
 
 def _check_model(model: str) -> None:
-    if model not in options.MODEL_NAMES and not Path(model).exists():
+    is_known = model in options.MODEL_NAMES or model.startswith("hf://")
+    if not is_known and not Path(model).exists():
         known = ", ".join(options.MODEL_NAMES)
         raise InputError(
             f"There is no model or checkpoint {model!r}: the named ones are {known}; "
@@ -156,11 +170,31 @@ def _check_device(device: str) -> None:
         raise InputError(f"There is no device {device!r}: choose auto, cpu, cuda, cuda:1 or mps.")
 
 
-def _check_apart(figures: Path, jobs: list[Job]) -> None:
-    """Refuse to write figures over a picture."""
-    for job in jobs:
-        if figures in (job.source, job.destination, job.blur_map):
-            raise OutputError(f"{figures} is a picture of this run: give --json another name.")
+def _check_many(ray: str | None, cpus: int, device: str, *, in_place: bool) -> None:
+    if ray is None:
+        return
+    if in_place:
+        raise InputError(
+            "--in-place replaces photos, which --ray could not do again when a machine fails: "
+            "choose one."
+        )
+    if cpus < 1:
+        raise InputError(f"--ray-cpus is a number of cores from 1, got {cpus}.")
+    if device not in ("auto", "cpu", "cuda"):
+        raise InputError(f"With --ray the device is auto, cpu or cuda, got {device!r}.")
+
+
+def _check_apart(kept: dict[str, Path | None], plan: Plan) -> None:
+    """Refuse to write figures and the like over a picture, or over each other."""
+    taken: dict[Path, str] = {}
+    for option, path in kept.items():
+        if path is None:
+            continue
+        if plan.claims(path):
+            raise OutputError(f"{path} is a picture of this run: give {option} another name.")
+        if path in taken:
+            raise OutputError(f"{path} cannot be both {taken[path]} and {option}: name another.")
+        taken[path] = option
 
 
 def _parse_box(text: str) -> tuple[int, int, int, int]:

@@ -30,6 +30,7 @@ DEFAULT_MODEL = "lmdvit-tiny"
 WHERE = "Where and how strongly"
 RESULTS = "Results"
 FILES = "Files and folders"
+MANY = "Very many photos"
 COMPUTING = "Computing"
 
 
@@ -216,6 +217,43 @@ Tile = Annotated[
         "[dim]Default: whole, or tiles where memory is short.[/]",
         rich_help_panel=COMPUTING,
         show_default=False,
+    ),
+]
+Manifest = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Keep a record of each photo, with hashes of contents and settings, as lines of JSON: "
+        "run again, it skips what is done and does again what failed or changed.",
+        rich_help_panel=MANY,
+        show_default=False,
+    ),
+]
+Failures = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Write a table of what failed in this run: photo, tab, problem.",
+        rich_help_panel=MANY,
+        show_default=False,
+    ),
+]
+Ray = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Share the work out over a Ray cluster: its head's HOST:PORT, auto, or local for this "
+        "machine alone. Needs the extra: pip install 'unsmear\\[ray]'.",
+        rich_help_panel=MANY,
+        show_default=False,
+    ),
+]
+RayCpus = Annotated[
+    int,
+    typer.Option(
+        metavar="N",
+        help="With --ray, CPU cores for each network where there are no GPUs.",
+        rich_help_panel=MANY,
     ),
 ]
 Quiet = Annotated[

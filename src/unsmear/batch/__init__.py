@@ -1,0 +1,1 @@
+"""Many photos: planned, overlapped, resumable, on one machine or on many."""
