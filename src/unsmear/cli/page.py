@@ -13,16 +13,19 @@ from typer.core import TyperCommand
 
 COMMANDS = {
     "deblur": "Deblur photos; what happens when no command is named.",
+    "video": "Deblur a clip; what happens when the file that is named is one.",
     "models": "List the networks: size, cost, training, measured quality.",
     "info": "Count parameters and multiply-adds for a picture of some size.",
     "bench": "Measure how fast a network is on this machine.",
     "convert": "Turn the authors' released checkpoints into ours, and back.",
+    "export": "Write a network as an ONNX file, for onnxruntime and OpenVINO.",
     "train": "Train a network on your own photos.",
     "eval": "Measure networks on pairs of blurred and sharp pictures.",
     "data": "Look data sets over before training, and make some.",
     "mask": "Mark where pictures are blurred, by their sharp twins.",
     "explain": "Draw what a network did with a photo, on one page.",
     "study": "Ask people which restorations they prefer, blind, on a local page.",
+    "serve": "Open a page to deblur photos on, and an HTTP API.",
     "demo": "Blur a part of a well-known photo, deblur it, show both.",
 }
 

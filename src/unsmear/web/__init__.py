@@ -1,0 +1,1 @@
+"""Serving over HTTP: a web page and an API over one engine."""

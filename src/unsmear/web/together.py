@@ -1,0 +1,84 @@
+"""Several small pictures through the network at once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from unsmear.images import Picture
+from unsmear.inference import Deblurred, Deblurrer, Steering
+from unsmear.inference.restoration import Progress, Request, Restoration, last_kept
+from unsmear.models import LMDViT
+from unsmear.models.padding import pad_to_multiple
+
+
+class BatchDeblurrer(Deblurrer):
+    """A `Deblurrer` that can also run its network once for several pictures.
+
+    A picture's sides are padded for the network anyway. So pictures of different sizes whose padded
+    sizes agree share a batch, and each gets what it would get alone.
+    """
+
+    _restored: Restoration | None = None
+
+    @property
+    def step(self) -> int | None:
+        """Sides are padded to multiples of so many pixels; None where a batch is not to be had."""
+        # Only these judge each picture of a batch by itself, whatever it is asked.
+        return self.network.size_step if isinstance(self.network, LMDViT) else None
+
+    def deblur_together(
+        self, pictures: Sequence[Picture], steerings: Sequence[Steering]
+    ) -> list[Deblurred]:
+        """Deblur pictures of one padded size.
+
+        Args:
+            pictures: small ones: nothing is done here for want of memory.
+            steerings: of each picture; without regions, thresholds and dense alike.
+        """
+        started = time.perf_counter()
+        restorations = self._restore_together([each.rgb for each in pictures], steerings[0])
+        share = (time.perf_counter() - started) / len(pictures)
+        results = []
+        for picture, steering, restored in zip(pictures, steerings, restorations, strict=True):
+            self._restored = restored
+            result = self.deblur(picture, steering)
+            report = replace(result.report, seconds=result.report.seconds + share)
+            results.append(replace(result, report=report))
+        return results
+
+    def _restore(
+        self, image: torch.Tensor, request: Request, progress: Progress | None
+    ) -> Restoration:
+        """Take what the batch made of the picture, if it was part of one."""
+        restored, self._restored = self._restored, None
+        return restored or super()._restore(image, request, progress)
+
+    def _restore_together(
+        self, pictures: Sequence[np.ndarray], steering: Steering
+    ) -> list[Restoration]:
+        images = [
+            torch.from_numpy(rgb.astype(np.float32) / np.iinfo(rgb.dtype).max).permute(2, 0, 1)
+            for rgb in pictures
+        ]
+        padded = torch.cat([pad_to_multiple(each[None], self.network.size_step) for each in images])
+        out = self.restore(
+            padded,
+            threshold=steering.threshold,
+            decisions="all" if steering.dense else None,
+        )
+        kept = last_kept(self.network, out, *padded.shape[-2:])
+        return [
+            Restoration(
+                out.restored[index, :, :h, :w].float().cpu(),
+                out.blur_map[index, 0, :h, :w].float().cpu(),
+                kept[index, 0, :h, :w].cpu(),
+                [(int(keep[index].sum()), keep[index].numel()) for keep in out.keep],
+                1,
+            )
+            for index, (_, h, w) in enumerate(image.shape for image in images)
+        ]
