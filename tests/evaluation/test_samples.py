@@ -53,3 +53,18 @@ def test_the_input_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     first, second = list(samples), list(samples)
     assert len(calls) == 3
     assert [each.given for each in first[:2]] == [each.given for each in second[:2]]
+
+
+def test_pictures_of_two_cameras_are_aligned_before_they_are_compared(tmp_path: Path) -> None:
+    coarse = np.random.default_rng(0).integers(30, 200, (12, 14, 3), dtype=np.uint8)
+    scene = Image.fromarray(coarse).resize((168, 144), Image.Resampling.BICUBIC)
+    darker = scene.transform(
+        (144, 120), Image.Transform.AFFINE, (1, 0, 13.3, 0, 1, 11.4), Image.Resampling.BICUBIC
+    ).point(lambda value: round(value * 0.9))
+    for name, picture in (("gt", scene.crop((12, 12, 156, 132))), ("blur", darker)):
+        picture.save(tmp_path / f"{name}.png")
+    (tmp_path / "RealBlur_J_test_list.txt").write_text("gt.png blur.png\n")
+    (sample,) = Samples(open_pairs(str(tmp_path)))
+    as_it_is = sample._replace(two_cameras=False).quality(sample.blurred)
+    assert sample.given.psnr > as_it_is.psnr + 10
+    assert sample.given.ssim > as_it_is.ssim

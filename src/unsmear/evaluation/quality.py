@@ -16,6 +16,9 @@ CONVENTIONS = {
     "psnr": "dB for a peak of 1, of each picture; the mean leaves out pictures that equal the "
     "sharp one (infinite), which are counted",
     "ssim": "11x11 Gaussian window of sigma 1.5, without padding; mean over channels and places",
+    "realblur": "its two cameras differ in exposure and a little in pose: each picture is first "
+    "brought to the sharp one's (one factor, a homography by ECC); pixels without a twin are left "
+    "out",
     "wpsnr": "PSNR of the mean squared error inside the blur mask; pictures with an empty mask or "
     "none are left out and counted",
     "wssim": "mean of the SSIM map inside the blur mask; likewise",
@@ -54,6 +57,9 @@ class Quality(NamedTuple):
     wssim: float = math.nan
 
 
+UNKNOWN = Quality(math.nan, math.nan)
+
+
 def as_written(picture: Tensor) -> Tensor:
     """What an 8-bit file would hold, float32 in [0, 1]."""
     return (picture.float().clamp(0, 1) * 255).round() / 255
@@ -71,6 +77,16 @@ def measure(picture: Tensor, sharp: Tensor, blur_mask: Tensor | None) -> Quality
     return whole._replace(
         wpsnr=float(weighted_psnr(picture, sharp, blur_mask)),
         wssim=float(weighted_ssim(picture, sharp, blur_mask)),
+    )
+
+
+def measure_aligned(picture: Tensor, sharp: Tensor) -> Quality:
+    """Compare [1, 3, H, W] in [0, 1] with a sharp picture of another camera, as RealBlur asks."""
+    from unsmear.data.alignment import align_restored  # OpenCV, for this data set alone
+
+    moved, wanted, valid = (each[None] for each in align_restored(picture[0], sharp[0]))
+    return Quality(
+        float(weighted_psnr(moved, wanted, valid)), float(weighted_ssim(moved, wanted, valid))
     )
 
 

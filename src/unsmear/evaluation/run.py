@@ -16,7 +16,6 @@ from unsmear.evaluation.quality import (
     as_written,
     mean,
     mean_quality,
-    measure,
     plain,
     plain_dict,
 )
@@ -221,7 +220,7 @@ def _judge(sample: Sample, restored: Tensor, answer: Answer, taken: Taken) -> Im
         width=width,
         blurred_share=math.nan if mask is None else float(mask.mean()),
         given=sample.given,
-        restored=measure(restored, sample.sharp, mask),
+        restored=sample.quality(restored),
         static_change=math.nan if mask is None else _change(restored - sample.blurred, 1 - mask),
         multiply_adds_dense=answer.multiply_adds_dense,
         multiply_adds_spent=answer.multiply_adds_spent,

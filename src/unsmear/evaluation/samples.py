@@ -12,7 +12,7 @@ from torch import Tensor
 from unsmear.data import validation_samples
 from unsmear.data.sources import Pair, PairSource, open_source
 from unsmear.errors import InputError
-from unsmear.evaluation.quality import Quality, mean_quality, measure
+from unsmear.evaluation.quality import UNKNOWN, Quality, mean_quality, measure, measure_aligned
 
 SYNTHETIC = "synthetic:"
 VALIDATION_SPLIT = "configs/validation_split.yaml"
@@ -27,6 +27,7 @@ class Sample(NamedTuple):
         sharp: likewise.
         blur_mask: [1, 1, H, W] float32 of 0 and 1; None where there is none.
         given: how near the blurred picture is to the sharp one.
+        two_cameras: whether the pictures must be aligned before they are compared.
     """
 
     name: str
@@ -34,6 +35,13 @@ class Sample(NamedTuple):
     sharp: Tensor
     blur_mask: Tensor | None
     given: Quality
+    two_cameras: bool = False
+
+    def quality(self, picture: Tensor) -> Quality:
+        """How near a picture [1, 3, H, W] in [0, 1] is to the sharp one."""
+        if self.two_cameras:
+            return measure_aligned(picture, self.sharp)
+        return measure(picture, self.sharp, self.blur_mask)
 
     def to(self, device: torch.device) -> Sample:
         """The same on a device."""
@@ -133,6 +141,8 @@ class Samples:
         pair = self.source[index]
         blurred, sharp = (each[None].float() / 255 for each in (pair.blurred, pair.sharp))
         blur_mask = None if pair.blur_mask is None else pair.blur_mask[None].float()
+        two_cameras = self.source.layout == "realblur"
+        sample = Sample(pair.name, blurred, sharp, blur_mask, UNKNOWN, two_cameras)
         if index not in self._given:
-            self._given[index] = measure(blurred, sharp, blur_mask)
-        return Sample(pair.name, blurred, sharp, blur_mask, self._given[index])
+            self._given[index] = sample.quality(blurred)
+        return sample._replace(given=self._given[index])

@@ -21,7 +21,7 @@ def open_realblur(root: Path, split: str | None = None, variant: str = "J") -> F
     """Open what ``RealBlur_{J,R}_{train,test}_list.txt`` name; it has no masks.
 
     Each line holds the path of the sharp picture and that of the blurred one, both from the data
-    set's folder. For figures as in the papers, results are aligned first: `align_restored`.
+    set's folder. Evaluation aligns results first, as the papers do: `align_restored`.
 
     Args:
         root: the folder with the list files, or one list file.
