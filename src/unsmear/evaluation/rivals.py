@@ -104,11 +104,11 @@ def load_rival(path: str | Path, *, device: str = "auto", dtype: str = "auto") -
         # Every architecture fails in its own way on a file that is none of its own.
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise ModelError(f"spandrel makes no network of {path}: {reason}") from None
-    if not isinstance(model, spandrel.ImageModelDescriptor) or (1, 3, 3) != (
+    if not isinstance(model, spandrel.ImageModelDescriptor) or (
         model.scale,
         model.input_channels,
         model.output_channels,
-    ):
+    ) != (1, 3, 3):
         raise ModelError(f"{path} is no network from an RGB picture to one of the same size.")
     where = resolve_device(device)
     kind = resolve_dtype(dtype, where)
