@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 import warnings
 from pathlib import Path
@@ -78,9 +77,9 @@ def command(
     _check_numbers(threshold, strength, max_pixels, tile)
     _check_many(ray, ray_cpus, device, in_place=in_place)
     _check_reach(threshold, dense=dense, marked=mask is not None or bool(box))
-    _check_model(model)
-    _check_device(device)
-    boxes = tuple(_parse_box(text) for text in box or ())
+    options.check_model(model)
+    options.check_device(device)
+    boxes = tuple(options.parse_box(text) for text in box or ())
 
     from unsmear.batch.jobs import Places
     from unsmear.batch.plan import make_plan
@@ -155,21 +154,6 @@ def _check_reach(threshold: float | None, *, dense: bool, marked: bool) -> None:
         )
 
 
-def _check_model(model: str) -> None:
-    is_known = model in options.MODEL_NAMES or model.startswith("hf://")
-    if not is_known and not Path(model).exists():
-        known = ", ".join(options.MODEL_NAMES)
-        raise InputError(
-            f"There is no model or checkpoint {model!r}: the named ones are {known}; "
-            "'unsmear models' tells more."
-        )
-
-
-def _check_device(device: str) -> None:
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
-        raise InputError(f"There is no device {device!r}: choose auto, cpu, cuda, cuda:1 or mps.")
-
-
 def _check_many(ray: str | None, cpus: int, device: str, *, in_place: bool) -> None:
     if ray is None:
         return
@@ -195,13 +179,3 @@ def _check_apart(kept: dict[str, Path | None], plan: Plan) -> None:
         if path in taken:
             raise OutputError(f"{path} cannot be both {taken[path]} and {option}: name another.")
         taken[path] = option
-
-
-def _parse_box(text: str) -> tuple[int, int, int, int]:
-    match = re.fullmatch(r"\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*", text)
-    if match is None or int(match[3]) < 1 or int(match[4]) < 1:
-        raise InputError(
-            f"--box wants X,Y,W,H in whole pixels, W and H from 1, such as 40,20,300,200; "
-            f"got {text!r}."
-        )
-    return int(match[1]), int(match[2]), int(match[3]), int(match[4])

@@ -6,8 +6,10 @@ import contextlib
 import importlib
 import inspect
 import os
+import re
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NoReturn
 
 import typer
@@ -20,6 +22,7 @@ from unsmear.errors import UnsmearError
 
 BAD_INPUT = 2
 INTERRUPTED = 130
+CLIPS = re.compile(r"\.(mp4|m4v|mov|mkv|webm|avi|m?ts|m2ts|3gp|flv|mpe?g|wmv|ogv)$", re.IGNORECASE)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,7 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")
     # A file that is called like a command is reached as ./models.
-    name = words.pop(0) if words[0] in COMMANDS else "deblur"
+    default = "video" if _name_a_clip(words) else "deblur"
+    name = words.pop(0) if words[0] in COMMANDS else default
     if words and words[0] in PARTS.get(name, ()):
         name = f"{name} {words.pop(0)}"
     with warnings_as_lines():
@@ -59,6 +63,12 @@ def script() -> NoReturn:
         sys.stdout.flush()
         sys.stderr.flush()
     os._exit(code)
+
+
+def _name_a_clip(words: list[str]) -> bool:
+    """Whether one of the words, not counting the result's name, is called like a clip."""
+    named = [word for last, word in pairwise(["", *words]) if last not in ("-o", "--output")]
+    return any(CLIPS.search(word) and not word.startswith("-") for word in named)
 
 
 def _run(name: str, words: list[str]) -> int:

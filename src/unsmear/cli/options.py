@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -286,3 +287,43 @@ def parse_budget(text: str) -> float:
     if not -0.5 <= budget <= 1:
         raise InputError(f"--budget lies between -50% and +100%, such as -10%; got {text!r}.")
     return budget
+
+
+def parse_box(text: str) -> tuple[int, int, int, int]:
+    """Read "X,Y,W,H" in pixels.
+
+    Raises:
+        InputError: It is no such thing, or W or H is 0.
+    """
+    match = re.fullmatch(r"\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*", text)
+    if match is None or int(match[3]) < 1 or int(match[4]) < 1:
+        raise InputError(
+            f"--box wants X,Y,W,H in whole pixels, W and H from 1, such as 40,20,300,200; "
+            f"got {text!r}."
+        )
+    return int(match[1]), int(match[2]), int(match[3]), int(match[4])
+
+
+def check_model(model: str) -> None:
+    """Refuse a name that stands for no network, before torch is loaded.
+
+    Raises:
+        InputError: There is no such name or checkpoint.
+    """
+    is_known = model in MODEL_NAMES or model.startswith("hf://")
+    if not is_known and not Path(model).exists():
+        known = ", ".join(MODEL_NAMES)
+        raise InputError(
+            f"There is no model or checkpoint {model!r}: the named ones are {known}; "
+            "'unsmear models' tells more."
+        )
+
+
+def check_device(device: str) -> None:
+    """Refuse a device that torch does not know, before torch is loaded.
+
+    Raises:
+        InputError: It is none of them.
+    """
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
+        raise InputError(f"There is no device {device!r}: choose auto, cpu, cuda, cuda:1 or mps.")

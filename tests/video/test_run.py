@@ -1,0 +1,386 @@
+"""Clips through the engine: what changes, what stays, and what survives a kill."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from unsmear.errors import InputError, OutputError
+from unsmear.inference import Steering
+from unsmear.video import run as running
+from unsmear.video.colours import planes_of
+
+from .makers import ffmpeg, frames_of, moving_square, packets, planes, times, write_clip
+
+
+def test_frames_times_and_tags_are_kept(deblur, clip: Path, tmp_path: Path) -> None:
+    report = deblur(clip, tmp_path / "out.mp4")
+    assert report.frames == report.changed_frames == 10
+    assert times(tmp_path / "out.mp4") == times(clip)
+    assert planes(tmp_path / "out.mp4") != planes(clip)
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_only_samples_near_what_moves_change(deblur, tmp_path: Path) -> None:
+    source = write_clip(tmp_path / "in.mkv", moving_square(6, height=96), codec="ffv1")
+    deblur(source, tmp_path / "out.mkv")
+    for before, after in zip(frames_of(source), frames_of(tmp_path / "out.mkv"), strict=True):
+        one, other = (planes_of(frame) for frame in (before, after))
+        assert not np.array_equal(one[0][:66], other[0][:66])
+        # The square ends in row 40; 16 px that moving cells grow, 8 of the mask, 2 of colour.
+        assert np.array_equal(one[0][66:], other[0][66:])
+        assert np.array_equal(one[1][33:], other[1][33:])
+
+
+def test_a_still_clip_comes_back_as_the_same_bytes(deblur, tmp_path: Path) -> None:
+    still = write_clip(tmp_path / "still.mp4", moving_square(6, speed=0))
+    report = deblur(still, tmp_path / "out.mp4")
+    assert (report.changed_frames, report.seen_fraction, report.flicker) == (0, 0, 0)
+    assert (tmp_path / "out.mp4").read_bytes() == still.read_bytes()
+
+
+def test_frames_without_a_change_go_to_the_encoder_as_they_are(deblur, tmp_path: Path) -> None:
+    pictures = moving_square(12)
+    pictures[6:] = pictures[6]
+    source = write_clip(tmp_path / "stops.mkv", pictures, codec="ffv1")
+    report = deblur(source, tmp_path / "out.mkv")
+    assert 0 < report.changed_frames < 9
+    before, after = planes(source), planes(tmp_path / "out.mkv")
+    assert before[0] != after[0]
+    assert before[8:] == after[8:]
+
+
+@pytest.mark.parametrize(
+    ("codec", "pixels", "ending", "encoder"),
+    [
+        ("libx264", "yuv420p", "mp4", "libx264"),
+        ("libx264", "yuv420p10le", "mp4", "libx264"),
+        ("libx264", "yuvj420p", "mp4", "libx264"),
+        ("libx265", "yuv420p10le", "mp4", "libx265"),
+        ("libvpx-vp9", "yuv420p", "webm", "libvpx-vp9"),
+        ("ffv1", "bgr0", "avi", "ffv1"),
+        ("ffv1", "yuv422p10le", "avi", "ffv1"),
+        ("mpeg4", "yuv420p", "avi", "libx264"),
+    ],
+)
+def test_lossless_loses_nothing_in_any_format(
+    deblur, tmp_path: Path, codec: str, pixels: str, ending: str, encoder: str
+) -> None:
+    source = write_clip(tmp_path / f"in.{ending}", moving_square(4), pixels=pixels, codec=codec)
+    # Nothing changes at a strength of 0; another container has it encoded again all the same.
+    report = deblur(source, tmp_path / "out.mkv", steering=Steering(strength=0.0))
+    assert report.encoder == encoder
+    assert planes(tmp_path / "out.mkv") == planes(source)
+    before, after = frames_of(source)[0], frames_of(tmp_path / "out.mkv")[0]
+    assert before.format.name == after.format.name == pixels
+
+
+@pytest.mark.parametrize(("matrix", "bits"), [("bt709", 8), ("smpte170m", 8), ("bt2020nc", 10)])
+@pytest.mark.parametrize("scale", ["tv", "pc"])
+def test_colour_tags_are_kept(deblur, tmp_path: Path, matrix: str, bits: int, scale: str) -> None:
+    tags = f"setparams=range={scale}:colorspace={matrix}:color_primaries=bt2020:color_trc=bt709"
+    form = "yuv420p" if bits == 8 else "yuv420p10le"
+    source = write_clip(tmp_path / "in.mp4", moving_square(3), "-vf", tags, pixels=form)
+    deblur(source, tmp_path / "out.mp4", settings={"lossless": False})
+
+    def tags_of(path: Path) -> tuple[object, ...]:
+        frame = frames_of(path)[0]
+        own = (frame.colorspace, frame.color_range, frame.color_primaries, frame.color_trc)
+        return (*own, frame.format.name)
+
+    assert tags_of(tmp_path / "out.mp4") == tags_of(source)
+    assert tags_of(source)[1] == (1 if scale == "tv" else 2)
+
+
+def test_everything_else_is_copied(deblur, tmp_path: Path, clip: Path) -> None:
+    (tmp_path / "words.srt").write_text("1\n00:00:00,100 --> 00:00:00,300\nhello\n")
+    (tmp_path / "tags.txt").write_text(
+        ";FFMETADATA1\ntitle=A walk\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=200\ntitle=one\n"
+        "[CHAPTER]\nTIMEBASE=1/1000\nSTART=200\nEND=400\ntitle=two\n"
+    )
+    inputs = ("-i", clip, "-f", "lavfi", "-i", "sine=d=0.4", "-i", tmp_path / "words.srt")
+    maps = ("-map", 0, "-map", 1, "-map", 2, "-map_metadata", 3, "-metadata:s:1", "language=nld")
+    (tmp_path / "note.txt").write_text("attached")
+    for name, text, more in (
+        ("full.mp4", "mov_text", ()),
+        (
+            "full.mkv",
+            "srt",
+            ("-attach", tmp_path / "note.txt", "-metadata:s:3", "mimetype=text/plain"),
+        ),
+    ):
+        source, result = tmp_path / name, tmp_path / f"out.{name}"
+        ffmpeg(
+            *(*inputs, "-i", tmp_path / "tags.txt", *maps, *more, "-c:v", "copy"),
+            *("-c:a", "aac", "-c:s", text, source),
+        )
+        deblur(source, result)
+        assert packets(result) == packets(source)
+        assert {kind for kind, *_ in packets(result)} == {"audio", "subtitle"}
+        assert times(result) == times(source)
+        with av.open(str(source)) as one, av.open(str(result)) as other:
+            assert other.metadata["title"] == "A walk"
+            assert [c["metadata"] for c in other.chapters()] == [
+                c["metadata"] for c in one.chapters()
+            ]
+            assert other.streams.audio[0].metadata["language"] == "nld"
+            attached = [s.data for s in other.streams if s.type == "attachment"]
+            assert attached == ([b"attached"] if more else [])
+
+
+def test_a_turned_clip_is_shown_the_same_way(deblur, clip: Path, tmp_path: Path) -> None:
+    turned = tmp_path / "turned.mp4"
+    ffmpeg("-display_rotation", 90, "-i", clip, "-c", "copy", turned)
+    deblur(turned, tmp_path / "out.mp4")
+    before, after = frames_of(turned)[0], frames_of(tmp_path / "out.mp4")[0]
+    assert before.rotation == after.rotation == 90
+    assert (before.width, before.height) == (after.width, after.height) == (96, 64)
+
+
+def test_variable_frame_rate_and_a_late_start_are_kept(deblur, clip: Path, tmp_path: Path) -> None:
+    uneven = tmp_path / "uneven.mkv"
+    filters = r"setpts='(N*N*40+if(mod(N\,3)\,7\,0))/1000/TB+0.5/TB'"
+    ffmpeg("-i", clip, "-vf", filters, "-fps_mode", "passthrough", "-copyts", uneven)
+    deblur(uneven, tmp_path / "out.mkv")
+    shown = times(tmp_path / "out.mkv")
+    assert shown == times(uneven)
+    steps = np.diff([pts for pts, _ in shown])
+    assert len(set(steps.tolist())) > 3
+    assert shown[0][0] != 0
+
+
+def test_the_pixels_shape_is_kept(deblur, clip: Path, tmp_path: Path) -> None:
+    wide = tmp_path / "wide.mp4"
+    ffmpeg("-i", clip, "-vf", "setsar=4/3", "-c:v", "libx264", wide)
+    deblur(wide, tmp_path / "out.mp4")
+    with av.open(str(tmp_path / "out.mp4")) as out:
+        assert out.streams.video[0].sample_aspect_ratio == Fraction(4, 3)
+
+
+def test_hdr_levels_go_on_in_hevc(deblur, tmp_path: Path) -> None:
+    levels = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1)"
+    source = write_clip(
+        tmp_path / "hdr.mp4",
+        moving_square(3),
+        *("-x265-params", f"log-level=error:master-display={levels}:max-cll=1000,400"),
+        pixels="yuv420p10le",
+        codec="libx265",
+    )
+    deblur(source, tmp_path / "out.mp4", settings={"lossless": False})
+
+    def light(path: Path) -> list[bytes]:
+        names = ("MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL")
+        return [bytes(s) for s in frames_of(path)[0].side_data if s.type.name in names]
+
+    assert light(tmp_path / "out.mp4") == light(source)
+    assert len(light(source)) == 2
+
+
+def test_steadied_masks_flicker_less(deblur, monkeypatch, tmp_path: Path) -> None:
+    """A network that is sure of what moves in every second frame only."""
+    from unsmear.video.restorer import Restorer
+
+    source = write_clip(tmp_path / "in.mkv", moving_square(10, speed=1), codec="ffv1")
+    see = Restorer.see
+
+    def doubt(self, frame, moving):
+        seen = see(self, frame, moving)
+        sure = seen.verdict.sure & (frame.number % 2 == 0)
+        return type(seen)(**{**vars(seen), "verdict": seen.verdict._replace(sure=sure)})
+
+    monkeypatch.setattr(Restorer, "see", doubt)
+    steadied = deblur(source, tmp_path / "steadied.mkv", settings={"piece": 100})
+    blinking = deblur(source, tmp_path / "blinking.mkv", settings={"piece": 100, "reach": 0})
+    assert blinking.changed_frames == 5
+    assert steadied.changed_frames >= 8
+    assert steadied.flicker < 0.5 * blinking.flicker
+
+
+# --- resuming ---
+
+
+def test_a_run_that_was_broken_off_goes_on(deblur, clip, tmp_path: Path, monkeypatch) -> None:
+    deblur(clip, tmp_path / "through.mp4")
+    put = running._OpenPiece.put
+
+    def stop_at_six(self, ready, restorer):
+        if ready.seen.frame.number == 6:
+            raise KeyboardInterrupt
+        put(self, ready, restorer)
+
+    monkeypatch.setattr(running._OpenPiece, "put", stop_at_six)
+    with pytest.raises(KeyboardInterrupt):
+        deblur(clip, tmp_path / "resumed.mp4")
+    assert not (tmp_path / "resumed.mp4").exists()
+    numbers = []
+
+    def count(self, ready, restorer):
+        numbers.append(ready.seen.frame.number)
+        put(self, ready, restorer)
+
+    monkeypatch.setattr(running._OpenPiece, "put", count)
+    report = deblur(clip, tmp_path / "resumed.mp4")
+    assert numbers == [4, 5, 6, 7, 8, 9]  # the first piece of four was there
+    assert (report.resumed_frames, report.frames) == (4, 10)
+    assert (tmp_path / "resumed.mp4").read_bytes() == (tmp_path / "through.mp4").read_bytes()
+
+
+def test_other_wishes_begin_again(deblur, clip: Path, tmp_path: Path, monkeypatch) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(running, "join", stop)
+    with pytest.raises(KeyboardInterrupt):
+        deblur(clip, tmp_path / "out.mp4")
+    monkeypatch.undo()
+    assert list(tmp_path.glob(".out.mp4.unsmear/*.npz"))
+    steering = Steering(threshold=0.0, strength=0.5)
+    assert deblur(clip, tmp_path / "out.mp4", steering=steering).resumed_frames == 0
+
+
+KILLED = """
+import sys, torch
+from unsmear.inference import Deblurrer, Steering
+from unsmear.video import VideoSettings, deblur_clip
+torch.set_num_threads(1)
+engine = Deblurrer(sys.argv[3], device="cpu", dtype="float32")
+settings = VideoSettings(lossless=True, piece=4)
+deblur_clip(sys.argv[1], sys.argv[2], engine, Steering(threshold=0.0), settings)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="kill -9 is POSIX's")
+def test_a_killed_process_goes_on(deblur, checkpoint: Path, tmp_path: Path) -> None:
+    source = write_clip(tmp_path / "long.mp4", moving_square(40), "-crf", "10")
+    words = (source, tmp_path / "killed.mp4", checkpoint)
+    child = subprocess.Popen([sys.executable, "-c", KILLED, *map(str, words)])
+    pieces = tmp_path / ".killed.mp4.unsmear"
+    try:
+        while child.poll() is None and len(list(pieces.glob("*.npz"))) < 2:
+            time.sleep(0.02)
+    finally:
+        os.kill(child.pid, signal.SIGKILL)
+        child.wait()
+    assert not (tmp_path / "killed.mp4").exists()
+    report = deblur(source, tmp_path / "killed.mp4")
+    assert 8 <= report.resumed_frames <= 40
+    deblur(source, tmp_path / "through.mp4")
+    assert (tmp_path / "killed.mp4").read_bytes() == (tmp_path / "through.mp4").read_bytes()
+    assert not pieces.exists()
+
+
+# --- what cannot be used ---
+
+
+def test_no_video(deblur, tmp_path: Path) -> None:
+    sound = tmp_path / "sound.mp4"
+    ffmpeg("-f", "lavfi", "-i", "sine=d=0.2", sound)
+    with pytest.raises(InputError, match="no video"):
+        deblur(sound, tmp_path / "out.mp4")
+
+
+def test_a_picture_that_is_called_a_clip(deblur, tmp_path: Path) -> None:
+    picture = tmp_path / "photo.mp4"
+    ffmpeg(
+        "-f", "lavfi", "-i", "color=s=32x32", "-frames:v", 1, "-f", "image2", "-c:v", "png", picture
+    )
+    with pytest.raises(InputError, match="is a picture"):
+        deblur(picture, tmp_path / "out.mp4")
+
+
+@pytest.mark.parametrize("content", [b"", b"no clip at all" * 100])
+def test_no_clip(deblur, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "broken.mp4").write_bytes(content)
+    with pytest.raises(InputError, match="cannot be read"):
+        deblur(tmp_path / "broken.mp4", tmp_path / "out.mp4")
+
+
+def test_no_frames(deblur, clip: Path, tmp_path: Path) -> None:
+    ffmpeg("-i", clip, "-frames:v", 0, "-c", "copy", tmp_path / "empty.mkv")
+    with pytest.raises(InputError):
+        deblur(tmp_path / "empty.mkv", tmp_path / "out.mkv")
+
+
+def test_a_file_that_breaks_off_is_done_as_far_as_it_goes(deblur, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    pictures = rng.integers(0, 255, (20, 64, 96, 3), dtype=np.uint8)
+    whole = write_clip(tmp_path / "whole.mp4", pictures, "-movflags", "faststart")
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    with pytest.warns(UserWarning, match="breaks off"):
+        report = deblur(cut, tmp_path / "out.mp4", steering=Steering(threshold=1.0))
+    assert 0 < report.frames < 20
+
+
+def test_odd_sides(deblur, tmp_path: Path) -> None:
+    pictures = moving_square(3, 63, 95)
+    odd = write_clip(tmp_path / "odd.mkv", pictures, codec="ffv1")
+    assert deblur(odd, tmp_path / "out.mkv").changed_frames
+    assert frames_of(tmp_path / "out.mkv")[0].width == 95
+    refused = write_clip(tmp_path / "odd.avi", pictures, codec="mpeg4")
+    with pytest.raises(InputError, match="even sides"):
+        deblur(refused, tmp_path / "out.mp4")
+
+
+def test_transparency_that_cannot_be_kept_is_refused(deblur, tmp_path: Path) -> None:
+    source = write_clip(tmp_path / "a.mov", moving_square(3), pixels="argb", codec="qtrle")
+    with pytest.raises(InputError, match="transparency"):
+        deblur(source, tmp_path / "out.mp4")
+    kept = write_clip(tmp_path / "a.mkv", moving_square(3), pixels="yuva420p", codec="ffv1")
+    deblur(kept, tmp_path / "out.mkv")
+    assert frames_of(tmp_path / "out.mkv")[0].format.name == "yuva420p"
+
+
+def test_results_are_never_lost(deblur, clip: Path, tmp_path: Path) -> None:
+    content = clip.read_bytes()
+    with pytest.raises(OutputError, match="the clip itself"):
+        deblur(clip, clip, overwrite=True)
+    result = tmp_path / "out.mp4"
+    result.write_bytes(b"precious")
+    with pytest.raises(OutputError, match="already exists"):
+        deblur(clip, result)
+    assert result.read_bytes() == b"precious"
+    deblur(clip, result, overwrite=True)
+    assert len(frames_of(result)) == 10
+    assert clip.read_bytes() == content
+    with pytest.raises(OutputError, match="no folder"):
+        deblur(clip, tmp_path / "nowhere" / "out.mp4")
+
+
+def test_a_container_without_room_for_the_codec(deblur, clip: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot hold"):
+        deblur(clip, tmp_path / "out.webm")
+    assert not list(tmp_path.glob("*out*"))
+
+
+def test_streams_that_do_not_fit_are_named(deblur, clip: Path, tmp_path: Path) -> None:
+    (tmp_path / "words.srt").write_text("1\n00:00:00,100 --> 00:00:00,300\nhello\n")
+    both = tmp_path / "both.mkv"
+    ffmpeg("-i", clip, "-i", tmp_path / "words.srt", "-c:v", "copy", "-c:s", "srt", both)
+    with pytest.warns(UserWarning, match="subtitle"):
+        deblur(both, tmp_path / "out.mp4")
+    assert times(tmp_path / "out.mp4")
+
+
+def test_qualities_that_an_encoder_does_not_know(deblur, clip: Path, tmp_path: Path) -> None:
+    lossy = write_clip(
+        tmp_path / "p.mov", moving_square(2), pixels="yuv422p10le", codec="prores_ks"
+    )
+    with pytest.raises(InputError, match="lossless"):
+        deblur(lossy, tmp_path / "out.mov")
+    with pytest.raises(InputError, match="crf"):
+        deblur(lossy, tmp_path / "out.mov", settings={"lossless": False, "crf": 20})
+    sizes = []
+    for crf in (10, 40):
+        deblur(clip, tmp_path / f"{crf}.mp4", settings={"lossless": False, "crf": crf})
+        sizes.append((tmp_path / f"{crf}.mp4").stat().st_size)
+    assert sizes[0] > sizes[1]
