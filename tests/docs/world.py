@@ -13,6 +13,7 @@ from PIL import Image
 from cli.makers import make_photo
 from data_sources.makers import make_folder, make_gopro, make_reloblur
 from unsmear.models import convert_checkpoint, create_model, save_model
+from video.makers import moving_square, write_clip
 
 ROOT = Path(__file__).parents[2]
 RELEASED = ROOT / "tests" / "data" / "lmdvit_dim4_official_names.safetensors"
@@ -44,6 +45,7 @@ def make_world(folder: Path) -> Path:
         shutil.copy(folder / "mine" / f"0_{kind.removesuffix('red')}.png", folder / f"{kind}.png")
     answer = {"person": "ann", "photo": "a", "shown": ["ours", "theirs"], "choice": "ours"}
     (folder / "study.jsonl").write_text(json.dumps(answer) + "\n")
+    write_clip(folder / "clip.mp4", moving_square(6, 96, 128))
     (folder / "done.jsonl").write_text('{"manifest": 1, "settings": ""}\n')
     (folder / "configs").symlink_to(ROOT / "configs")
     return folder
