@@ -1,11 +1,13 @@
-"""Make the documentation's pictures: ``python docs/pictures.py`` in an installed clone.
+"""Make the documentation's pictures: ``python docs/pictures.py [SAPHN]`` in an installed clone.
 
 The scenes are photos that scikit-image ships, blurred here, so that what was sharp is known. The
-pictures show the bundled weights; new weights, new pictures.
+pictures show the bundled weights; new weights, new pictures. Those of SAPHN, which has none, are
+made only where a checkpoint is named: what ``benchmarks/sampling_learns.py`` left.
 """
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +31,7 @@ WIDTH = 1200  # px
 LONG = Motion(path=(48, -6), bulge=4, detail=MOTORCYCLE.detail)
 SHAKE = Motion(path=(9, 5), bulge=1, detail=(0, 0, 1, 1))
 LMDVIT_FIGURES = ("blur-map", "stage3-kept", "stage5-kept", "stage9-confidence", "stage9-kept")
+SAPHN_FIGURES = ("stage2-r4-sampled", "stage3-full-attention1")
 
 
 def main() -> None:
@@ -49,9 +52,16 @@ def main() -> None:
     compare("defocus", engine, soft, (200, 60, 290, 210))
 
     photo = torch.from_numpy(moved).permute(2, 0, 1)[None] / 255
-    figures = {each.name: each for each in explain(load_model("lmdvit-tiny"), photo)}
-    for name in LMDVIT_FIGURES:
-        write(f"lmdvit-{name}", Image.fromarray(figures[name].picture))
+    draw("lmdvit", "lmdvit-tiny", photo, LMDVIT_FIGURES)
+    for checkpoint in sys.argv[1:]:
+        draw("saphn", checkpoint, photo, SAPHN_FIGURES)
+
+
+def draw(prefix: str, model: str, photo: torch.Tensor, names: tuple[str, ...]) -> None:
+    """Write some of the pictures that ``unsmear explain`` draws of [1, 3, H, W]."""
+    figures = {each.name: each for each in explain(load_model(model), photo)}
+    for name in names:
+        write(f"{prefix}-{name}", Image.fromarray(figures[name].picture))
 
 
 def compare(
