@@ -2,11 +2,14 @@
 
 import json
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
 # Before torch is imported: threads that spin while they wait take the cores of other programs.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Started in the background, the suite inherits an ignored Ctrl-C; what it starts must not.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pytest
 import torch
