@@ -8,8 +8,6 @@ from pathlib import Path
 
 # Before torch is imported: threads that spin while they wait take the cores of other programs.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-# Started in the background, the suite inherits an ignored Ctrl-C; what it starts must not.
-signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pytest
 import torch
@@ -18,6 +16,9 @@ from safetensors.torch import load_file
 from unsmear.models import DeblurringNetwork, LMDViT, create_model, load_model
 
 DATA = Path(__file__).parent / "data"
+
+# Started in the background, the suite inherits an ignored Ctrl-C; what it starts must not.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
