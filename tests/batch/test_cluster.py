@@ -133,8 +133,9 @@ def test_a_photo_that_takes_its_workers_along_is_given_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(cluster, "TRIES", 1)
+    # A single worker, behind whose deadly photo the others would wait.
     with meanwhile(lambda: [kill_next_reader() for _ in range(2)]):  # among others, and alone
-        assert main([*words, "--ray", address]) == 1
+        assert main([*words, "--ray", address, "--ray-cpus", "2"]) == 1
     told = capfd.readouterr()
     (line,) = told.err.splitlines()
     assert line.startswith(f"unsmear: {SLOW} was lost with its worker")

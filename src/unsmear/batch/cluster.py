@@ -3,7 +3,7 @@
 A worker takes a few photos at a time. When it dies, these are given to another one: a photo may be
 computed twice, but its result is written under a passing name and renamed in one step, so that the
 second time replaces the first, and it is told once. A photo that takes its worker along is tried
-again alone, and given up when that dies as well.
+again alone, none waiting behind it, and given up when that worker dies as well.
 """
 
 from __future__ import annotations
@@ -146,7 +146,11 @@ class _Pool:
             made = ray.data.from_items(items, override_num_blocks=blocks).map_batches(
                 _Actor,
                 fn_constructor_args=self.setting,
-                compute=ray.data.ActorPoolStrategy(size=min(self.size, blocks)),
+                compute=ray.data.ActorPoolStrategy(
+                    size=min(self.size, blocks),
+                    # What waits at a worker dies with it: nothing may wait behind a lone photo.
+                    max_tasks_in_flight_per_actor=1 if chunk == 1 else None,
+                ),
                 batch_size=chunk,
                 max_task_retries=TRIES - 1,
                 **self.share,
