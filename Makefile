@@ -8,7 +8,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
-REQUIREMENTS := pyproject.toml constraints.txt setup.py src/unsmear/native/window_block.cpp
+REQUIREMENTS := pyproject.toml constraints.txt setup.py $(wildcard src/unsmear/native/*.cpp src/unsmear/native/*.h)
 DEMO := build/demo
 
 .PHONY: all demo test lint docs format clean

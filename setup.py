@@ -1,4 +1,4 @@
-"""The optional native kernel; everything else about the package is in pyproject.toml."""
+"""The optional native kernels; everything else about the package is in pyproject.toml."""
 
 from setuptools import Extension, setup
 
@@ -13,7 +13,8 @@ LEVELS = {
 extensions = [
     Extension(
         f"unsmear.native._{level}",
-        ["src/unsmear/native/window_block.cpp"],
+        [f"src/unsmear/native/{kernel}.cpp" for kernel in ("window_block", "predictor")],
+        depends=["src/unsmear/native/vectors.h"],
         extra_compile_args=[
             "-std=c++17",
             "-O3",

@@ -3,7 +3,9 @@ import torch
 
 from unsmear import native
 from unsmear.layers import WindowBlock
-from unsmear.layers.fast import FusedBlock, fast_block
+from unsmear.layers.confidence import ConfidencePredictor
+from unsmear.layers.confidence_pieces import PredictorInPieces
+from unsmear.layers.fast import FusedBlock, fast_block, fast_predictor
 from unsmear.layers.folded import fold_block
 from unsmear.layers.pieces import BlockInPieces
 
@@ -22,8 +24,18 @@ def test_a_compiled_block_is_taken_where_it_fits():
 @pytest.mark.parametrize("dim", [32, 8], ids=["not built", "narrow heads"])
 def test_torch_computes_what_nothing_else_does(monkeypatch, dim):
     if dim == 32:
-        monkeypatch.setattr(native, "usable_levels", lambda: ())
+        monkeypatch.setattr(native.levels, "usable_levels", lambda: ())
     assert isinstance(fast_block(make_block(dim), torch.zeros(1)), BlockInPieces)
+
+
+@pytest.mark.parametrize("dim", [32, 8], ids=["wide", "narrow"])
+@pytest.mark.parametrize("built", [True, False])
+def test_a_compiled_predictor_is_taken_where_it_fits(monkeypatch, dim, built):
+    if not built:
+        monkeypatch.setattr(native.levels, "usable_levels", lambda: ())
+    fits = built and dim == 32 and native.available(torch.float32)
+    expected = native.PackedPredictor if fits else PredictorInPieces
+    assert isinstance(fast_predictor(ConfidencePredictor(dim), torch.zeros(1)), expected)
 
 
 def test_fused_kernels_are_taken_on_gpus(monkeypatch):

@@ -1,5 +1,3 @@
-import ctypes
-
 import pytest
 import torch
 
@@ -123,21 +121,7 @@ def test_large_logits_and_features_stay_finite_and_nan_stays_nan(dtype, level):
 
 
 def test_blocks_it_cannot_compute_are_told_apart():
-    assert native.fits(fold_block(make_block(32, 2)))
-    assert not native.fits(fold_block(make_block(32, 4)))  # heads of 8 channels
-    assert not native.fits(fold_block(make_block().double()))
-    assert not native.fits(fold_block(WindowBlock(32, 1, 4)))  # 4 x 4 windows
-
-
-def test_levels_that_were_not_built_or_do_not_load_are_unusable(monkeypatch):
-    monkeypatch.setattr(native.importlib.util, "find_spec", lambda name: None)
-    native._library.cache_clear()
-    assert not any(native._supported(level) for level in native.LEVELS)
-    monkeypatch.undo()
-
-    def broken(path):
-        raise OSError("wrong machine")
-
-    monkeypatch.setattr(ctypes, "CDLL", broken)
-    native._library.cache_clear()
-    assert not any(native._supported(level) for level in native.LEVELS)
+    assert native.PackedBlock.fits(fold_block(make_block(32, 2)))
+    assert not native.PackedBlock.fits(fold_block(make_block(32, 4)))  # heads of 8 channels
+    assert not native.PackedBlock.fits(fold_block(make_block().double()))
+    assert not native.PackedBlock.fits(fold_block(WindowBlock(32, 1, 4)))  # 4 x 4 windows

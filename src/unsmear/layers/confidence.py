@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from typing_extensions import Self
 
-from unsmear.layers.confidence_pieces import PredictorInPieces
+from unsmear.layers.fast import FastPredictor, fast_predictor
 from unsmear.layers.norm import LayerNorm
 from unsmear.layers.remembered import Remembered
 from unsmear.layers.windows import partition_windows
@@ -32,7 +32,7 @@ class ConfidencePredictor(nn.Module):
             nn.GELU(),
             nn.Linear(dim // 4, 2),
         )
-        self._fast: Remembered[PredictorInPieces] = Remembered()
+        self._fast: Remembered[FastPredictor] = Remembered()
 
     def train(self, mode: bool = True) -> Self:
         """Set the mode, and have the fast form made anew."""
@@ -53,9 +53,7 @@ class ConfidencePredictor(nn.Module):
         if torch.is_grad_enabled() or torch.compiler.is_compiling():
             return self._score(x, mean)
         with torch.autocast(x.device.type, enabled=False):
-            fast = self._fast.of(
-                list(self.parameters()), x.dtype, lambda: PredictorInPieces(self, x.dtype)
-            )
+            fast = self._fast.of(list(self.parameters()), x.dtype, lambda: fast_predictor(self, x))
             means = [None] * len(x) if mean is None else list(mean)
             scored = [fast.run(*pair) for pair in zip(x, means, strict=True)]
         scores, own = zip(*scored, strict=True)

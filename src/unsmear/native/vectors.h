@@ -1,0 +1,281 @@
+// What the kernels are made of: vectors, number types, products of matrices, memory and threads.
+//
+// A kernel is compiled once for each instruction set (see setup.py); everything below adapts to the
+// vector width of that set, and `supported` says whether this machine has it.
+//
+// Matrices are made of units of 32 bits: one float32, or two neighbouring bfloat16. Weights come in
+// panels of 16 columns, [columns / 16, units, 16], so that a step of the innermost loop reads
+// consecutive memory: it multiplies one unit of some tokens with one unit of some columns.
+
+#pragma once
+
+#include <immintrin.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <initializer_list>
+#include <new>
+#include <thread>
+#include <vector>
+
+#define ALWAYS __attribute__((always_inline))
+#define INLINE inline ALWAYS
+#define UNROLL _Pragma("GCC unroll 16")
+
+namespace {
+
+
+constexpr int kTokens = 64;  // computed together
+constexpr int kPanel = 16;
+
+#ifdef __AVX512F__
+constexpr int kLanes = 16;
+constexpr int kRows = 8, kPanels = 2;  // tokens and panels of a tile: 16 of 32 registers
+#else
+constexpr int kLanes = 8;
+constexpr int kRows = 4, kPanels = 1;  // 8 of 16 registers
+#endif
+typedef float Vec __attribute__((vector_size(4 * kLanes)));
+typedef int32_t Ints __attribute__((vector_size(4 * kLanes)));
+typedef uint16_t Shorts __attribute__((vector_size(2 * kLanes)));
+
+// ---- vectors ------------------------------------------------------------------------------------
+
+INLINE Vec load(const float* from) {
+  Vec v;
+  std::memcpy(&v, from, sizeof v);
+  return v;
+}
+INLINE void store(float* to, Vec v) { std::memcpy(to, &v, sizeof v); }
+
+#ifdef __AVX512F__
+INLINE Vec spread(float x) { return (Vec)_mm512_set1_ps(x); }
+// Both give b where either is not a number.
+INLINE Vec larger(Vec a, Vec b) { return (Vec)_mm512_max_ps(a, b); }
+INLINE Vec smaller(Vec a, Vec b) { return (Vec)_mm512_min_ps(a, b); }
+#define EVENS 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30
+#define ODDS 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31
+#else
+INLINE Vec spread(float x) { return (Vec)_mm256_set1_ps(x); }
+INLINE Vec larger(Vec a, Vec b) { return (Vec)_mm256_max_ps(a, b); }
+INLINE Vec smaller(Vec a, Vec b) { return (Vec)_mm256_min_ps(a, b); }
+#define EVENS 0, 2, 4, 6, 8, 10, 12, 14
+#define ODDS 1, 3, 5, 7, 9, 11, 13, 15
+#endif
+INLINE Vec evens(Vec a, Vec b) { return __builtin_shufflevector(a, b, EVENS); }
+INLINE Vec odds(Vec a, Vec b) { return __builtin_shufflevector(a, b, ODDS); }
+
+// Combine the lanes of each of kLanes vectors; lane i of the result is that of vector i.
+template <class Operation>
+INLINE Vec fold(Vec (&v)[kLanes], Operation combine) {
+  UNROLL for (int n = kLanes / 2; n > 0; n /= 2)
+    UNROLL for (int i = 0; i < n; ++i)
+      v[i] = combine(evens(v[2 * i], v[2 * i + 1]), odds(v[2 * i], v[2 * i + 1]));
+  return v[0];
+}
+INLINE Vec sums(Vec (&v)[kLanes]) {
+  return fold(v, [](Vec a, Vec b) { return a + b; });
+}
+INLINE Vec maxima(Vec (&v)[kLanes]) {
+  return fold(v, [](Vec a, Vec b) { return larger(a, b); });
+}
+
+// Each round turns the bits of an element's place (row, lane) by one; after log2(kLanes) rounds row
+// and lane have changed places.
+INLINE void transpose(Vec (&v)[kLanes]) {
+  UNROLL for (int round = 1; round < kLanes; round *= 2) {
+    Vec turned[kLanes];
+    UNROLL for (int i = 0; i < kLanes / 2; ++i) {
+      turned[i] = evens(v[2 * i], v[2 * i + 1]);
+      turned[i + kLanes / 2] = odds(v[2 * i], v[2 * i + 1]);
+    }
+    UNROLL for (int i = 0; i < kLanes; ++i) v[i] = turned[i];
+  }
+}
+
+template <int N>
+INLINE Vec polynomial(const float (&coefficients)[N], Vec x) {
+  Vec sum = spread(coefficients[N - 1]);
+  UNROLL for (int i = N - 2; i >= 0; --i) sum = sum * x + coefficients[i];
+  return sum;
+}
+
+// 2**x for x <= 0, to 1e-7 of its value; 2**-126 below.
+INLINE Vec exp2(Vec x) {
+  constexpr float kCurve[] = {1.00000007f,  0.693146967f,  0.240221197f,
+                              0.0555071329f, 0.00967554168f, 0.00132764672f};
+  constexpr float kRound = 12582912.0f;  // 1.5 * 2**23: adding it leaves an integer in the low bits
+  x = larger(spread(-126.0f), x);
+  Vec whole = x + kRound;
+  return (Vec)((Ints)polynomial(kCurve, x - (whole - kRound)) + ((Ints)whole << 23));
+}
+
+// x * Phi(x) = max(x, 0) - a * Phi(-a) with a = |x|; Phi(-a) up to `end` by a polynomial in
+// 2 a / end - 1, beyond it a * Phi(-a) no longer counts.
+template <int N>
+INLINE Vec gelu(const float (&curve)[N], float end, Vec x) {
+  Vec a = smaller(spread(end), (Vec)((Ints)x & 0x7fffffff));
+  return larger(Vec{}, x) - a * polynomial(curve, a * (2 / end) - 1.0f);
+}
+
+// The upper half of each lane, bits 16 to 31, is x as bfloat16, rounded to nearest even.
+INLINE Ints rounded(Vec x) {
+  Ints bits = (Ints)x;
+  return x == x ? bits + 0x7fff + ((bits >> 16) & 1) : bits;
+}
+
+INLINE Vec load(const uint16_t* from) {
+  Shorts v;
+  std::memcpy(&v, from, sizeof v);
+  return (Vec)(__builtin_convertvector(v, Ints) << 16);
+}
+INLINE void store(uint16_t* to, Vec v) {
+#ifdef __AVX512BF16__
+  auto shorts = _mm512_cvtneps_pbh(v);
+#else
+  auto shorts = __builtin_convertvector(rounded(v) >> 16, Shorts);
+#endif
+  std::memcpy(to, &shorts, 2 * kLanes);
+}
+
+// ---- number types of products; sums are float32 in either ---------------------------------------
+
+struct Float32 {
+  static constexpr int kDepth = 1;  // numbers in a unit
+  static INLINE Vec multiply_add(Vec sum, Vec a, Vec b) { return a * b + sum; }
+  static INLINE void put(float* row, int64_t column, Vec v) { store(row + column, v); }
+  static INLINE Vec get(const float* row, int64_t column) { return load(row + column); }
+  static INLINE Vec gelu(Vec x) {  // to 1e-6
+    constexpr float kCurve[] = {0.00433259225f,  -0.0334021673f, 0.115059413f,   -0.225895658f,
+                                0.25742054f,     -0.121653758f,  -0.0998106822f, 0.20062241f,
+                                -0.0887735412f,  -0.0746572837f, 0.0873272792f,  0.000683005201f,
+                                -0.0286162887f, 0.00430457387f, 0.00305972435f};
+    return ::gelu(kCurve, 5.25f, x);
+  }
+};
+
+#ifdef __AVX512BF16__
+struct BFloat16 {
+  static constexpr int kDepth = 2;
+  static INLINE Vec multiply_add(Vec sum, Vec a, Vec b) {
+    return _mm512_dpbf16_ps(sum, (__m512bh)a, (__m512bh)b);
+  }
+  static INLINE void put(float* row, int64_t column, Vec v) {
+    store(reinterpret_cast<uint16_t*>(row) + column, v);
+  }
+  static INLINE Vec get(const float* row, int64_t column) {
+    return load(reinterpret_cast<const uint16_t*>(row) + column);
+  }
+  static INLINE Vec gelu(Vec x) {  // to 2e-4
+    constexpr float kCurve[] = {0.0227288548f, -0.10793557f,  0.217005789f,
+                                -0.217411712f, 0.0644370317f, 0.0812932253f,
+                                -0.0687377974f, -0.00581768667f, 0.014480236f};
+    return ::gelu(kCurve, 4.0f, x);
+  }
+};
+#endif
+
+// ---- products -----------------------------------------------------------------------------------
+
+// kRows tokens times P panels; `stride` from panel to panel. done(row, column, sums) takes results.
+template <class Math, int P, class Done>
+INLINE void multiply_tile(const float* a, int64_t lda, const float* b, int64_t stride,
+                          int64_t units, Done done) {
+  constexpr int kVecs = kPanel / kLanes, kWide = P * kVecs;
+  Vec sum[kRows][kWide] = {};
+  for (int64_t u = 0; u < units; ++u) {
+    Vec right[kWide];
+    UNROLL for (int j = 0; j < kWide; ++j)
+      right[j] = load(b + j / kVecs * stride + u * kPanel + j % kVecs * kLanes);
+    UNROLL for (int i = 0; i < kRows; ++i) {
+      Vec left = spread(a[i * lda + u]);
+      UNROLL for (int j = 0; j < kWide; ++j)
+        sum[i][j] = Math::multiply_add(sum[i][j], left, right[j]);
+    }
+  }
+  UNROLL for (int i = 0; i < kRows; ++i)
+    UNROLL for (int j = 0; j < kWide; ++j) done(i, j * kLanes, sum[i][j]);
+}
+
+// The 64 tokens [64, units] times panels; a panel stays in L1 while all tokens meet it.
+template <class Math, class Done>
+INLINE void multiply(const float* a, int64_t lda, const float* b, int64_t stride, int64_t units,
+                     int64_t columns, Done done) {
+  int64_t column = 0;
+  for (; column + kPanels * kPanel <= columns; column += kPanels * kPanel)
+    for (int row = 0; row < kTokens; row += kRows)
+      multiply_tile<Math, kPanels>(
+          a + row * lda, lda, b + column / kPanel * stride, stride, units,
+          [&](int i, int j, Vec v) ALWAYS { done(row + i, column + j, v); });
+  for (; column < columns; column += kPanel)
+    for (int row = 0; row < kTokens; row += kRows)
+      multiply_tile<Math, 1>(
+          a + row * lda, lda, b + column / kPanel * stride, stride, units,
+          [&](int i, int j, Vec v) ALWAYS { done(row + i, column + j, v); });
+}
+
+// (x - mean) / sqrt(variance + eps) over the channels of each token.
+template <class Math>
+void normalise(const float* x, int64_t channels, float eps, float* out, int64_t ldo) {
+  for (int row = 0; row < kTokens; row += kLanes, x += kLanes * channels, out += kLanes * ldo) {
+    Vec part[kLanes];
+    for (int i = 0; i < kLanes; ++i) {
+      part[i] = Vec{};
+      for (int64_t c = 0; c < channels; c += kLanes) part[i] += load(x + i * channels + c);
+    }
+    Vec mean = sums(part) / static_cast<float>(channels);
+    for (int i = 0; i < kLanes; ++i) {
+      part[i] = Vec{};
+      for (int64_t c = 0; c < channels; c += kLanes) {
+        Vec off = load(x + i * channels + c) - mean[i];
+        part[i] += off * off;
+      }
+    }
+    Vec variance = sums(part) / static_cast<float>(channels) + eps;
+    for (int i = 0; i < kLanes; ++i) {
+      float factor = 1.0f / std::sqrt(variance[i]);
+      for (int64_t c = 0; c < channels; c += kLanes)
+        Math::put(out + i * ldo, c, (load(x + i * channels + c) - mean[i]) * factor);
+    }
+  }
+}
+
+// ---- memory and threads -------------------------------------------------------------------------
+
+// Matrices of 64 rows, one behind the other. Rows of operands had better be a cache line longer than
+// they need be: powers of two would put eight rows into the same places of the cache.
+class Memory {
+ public:
+  struct Part {
+    float** matrix;
+    int64_t columns;
+  };
+  explicit Memory(std::initializer_list<Part> parts) {
+    int64_t total = 0;
+    for (auto& part : parts) total += part.columns * kTokens;
+    all_ = static_cast<float*>(::operator new(total * sizeof(float), std::align_val_t(64)));
+    float* next = all_;
+    for (auto& part : parts) *part.matrix = next, next += part.columns * kTokens;
+  }
+  ~Memory() { ::operator delete(all_, std::align_val_t(64)); }
+  Memory(const Memory&) = delete;
+
+ private:
+  float* all_;
+};
+
+// Do take(next), where next++ is the number of a piece not yet taken, on some threads.
+template <class Take>
+void share(int64_t threads, int64_t pieces, Take take) {
+  std::atomic<int64_t> next{0};
+  auto task = [&] { take(next); };
+  std::vector<std::thread> others;
+  for (int64_t i = 1; i < std::min(threads, pieces); ++i) others.emplace_back(task);
+  task();
+  for (auto& thread : others) thread.join();
+}
+
+}  // namespace
