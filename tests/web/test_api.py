@@ -6,6 +6,7 @@ import asyncio
 import base64
 import io
 import json
+import re
 
 import httpx
 import numpy as np
@@ -218,6 +219,15 @@ def test_no_more_bodies_are_read_than_may_wait():
             return [refused.status_code, *(each.status_code for each in done), after.status_code]
 
     assert asyncio.run(crowd()) == [429, 200, 200, 200]
+
+
+def test_the_documentation_asks_no_other_host():
+    page = send(Canned(), "GET", "/docs").text
+    asked = re.findall(r"""(?:src|href)=["']([^"']+)""", page)
+    assert any("swagger" in address for address in asked)
+    for address in asked:
+        assert address.startswith("/")
+        assert send(Canned(), "GET", address).is_success
 
 
 # --- the key ---

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from fastapi import Depends, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.security import HTTPBearer
+from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import StringConstraints
 from starlette.exceptions import HTTPException
@@ -79,11 +80,12 @@ def create_app(service: Service, api_key: str | None = None) -> FastAPI:
         service: what deblurs; started and closed by the caller.
         api_key: what clients must send, everywhere but at ``/healthz``.
     """
-    app = FastAPI(
+    app = FastAPIOffline(  # its /docs asks no other host for scripts
         title="unsmear",
         version=__version__,
         description=DESCRIPTION,
         dependencies=[Depends(HTTPBearer(auto_error=False))] if api_key else [],
+        redoc_url=None,
     )
     intake = Intake(service)
     named = Query(None, description="Default: the first.", json_schema_extra=_one_of(service))
