@@ -4,13 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch.utils.data import DataLoader
 
 from unsmear.data import (
     BlurSynthesizer,
     BlurTriple,
     MediaLibrary,
-    PatchDataset,
     SamplePool,
     SynthesisConfig,
 )
@@ -66,31 +64,6 @@ def test_another_configuration_has_other_files(tmp_path: Path, library: MediaLib
     assert len(folders) == 8
 
 
-def test_empty_pool_and_large_patch_are_errors(
-    tmp_path: Path, synthesizer: BlurSynthesizer
-) -> None:
+def test_an_empty_pool_is_an_error(tmp_path: Path, synthesizer: BlurSynthesizer) -> None:
     with pytest.raises(InputError, match="count"):
         SamplePool(tmp_path, synthesizer, 0)
-    with pytest.raises(InputError, match="patch_size"):
-        PatchDataset(SamplePool(tmp_path, synthesizer, 1), 97)
-
-
-def test_patches_repeat_whatever_the_workers(tmp_path: Path, synthesizer: BlurSynthesizer) -> None:
-    dataset = PatchDataset(SamplePool(tmp_path, synthesizer, 6), 48, seed=1)
-    dataset.set_epoch(0)
-    alone = [dataset[index] for index in range(6)]
-    assert all(patch.blurred.shape == (3, 48, 48) for patch in alone)
-    loader = DataLoader(
-        dataset,
-        batch_size=6,
-        num_workers=2,
-        persistent_workers=True,
-        multiprocessing_context="fork",
-    )
-    (batch,) = loader
-    assert isinstance(batch, BlurTriple)
-    assert equal(batch, BlurTriple(*map(torch.stack, zip(*alone, strict=True))))
-    dataset.set_epoch(1)  # workers that outlive the epoch see the new one
-    (other,) = loader
-    assert not equal(other, batch)
-    assert equal(BlurTriple(*(picture[2] for picture in other)), dataset[2])

@@ -5,7 +5,6 @@ from unsmear.data.crops import crop_patch, turn_patch
 from unsmear.data.library import CutOut, MediaLibrary
 from unsmear.data.mixture import Part, PatchMixture, SourceConfig, build_mixture, open_parts
 from unsmear.data.pair_mask import PairMaskConfig, pair_blur_mask
-from unsmear.data.pairs import PatchDataset
 from unsmear.data.pool import SamplePool
 from unsmear.data.sources import Pair, PairSource, open_source
 from unsmear.data.split import (
@@ -28,7 +27,6 @@ __all__ = [
     "PairMaskConfig",
     "PairSource",
     "Part",
-    "PatchDataset",
     "PatchMixture",
     "SamplePool",
     "SourceConfig",

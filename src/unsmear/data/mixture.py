@@ -8,10 +8,10 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
+from torch.utils.data import Dataset
 
-from unsmear.data.crops import AIMED_PATCHES
-from unsmear.data.pairs import EpochPatches
-from unsmear.data.pool import SamplePool
+from unsmear.data.crops import AIMED_PATCHES, crop_patch, turn_patch
+from unsmear.data.pool import SamplePool, bytes_to_unit
 from unsmear.data.sources import LAYOUTS, PairSource, open_source
 from unsmear.data.triple import BlurTriple
 from unsmear.errors import InputError
@@ -119,8 +119,11 @@ class Part(NamedTuple):
     weight: float
 
 
-class PatchMixture(EpochPatches):
+class PatchMixture(Dataset[BlurTriple]):
     """Patches of several parts; each draws its part by weight, and a sample of it evenly.
+
+    They differ from epoch to epoch and repeat from run to run: patch i of an epoch depends on the
+    seed, the epoch and i alone, whatever the number of workers.
 
     Args:
         parts: what is mixed.
@@ -130,7 +133,7 @@ class PatchMixture(EpochPatches):
         aimed_share: see `crop_patch`.
 
     Raises:
-        InputError: if there are no parts, one is empty, or the epoch is.
+        InputError: if there are no parts, one is empty, or the epoch or a patch is.
     """
 
     def __init__(
@@ -141,13 +144,19 @@ class PatchMixture(EpochPatches):
         seed: int = 0,
         aimed_share: float = AIMED_PATCHES,
     ) -> None:
-        super().__init__(patch_size, seed, aimed_share)
+        if patch_size < 1:
+            raise InputError(f"patch_size={patch_size}: ask for 1 px or more")
         if not parts or not all(len(part.samples) for part in parts):
             raise InputError("a mixture needs parts that hold samples: name at least one")
         if epoch_size < 1:
             raise InputError(f"epoch_size={epoch_size}: ask for 1 patch or more")
         self.parts = tuple(parts)
+        self.patch_size = patch_size
         self.epoch_size = epoch_size
+        self.seed = seed
+        self.aimed_share = aimed_share
+        # In shared memory: loader processes that outlive an epoch must see the next one's number.
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
         weights = np.array([part.weight for part in parts], np.float64)
         self._shares = weights / weights.sum()
 
@@ -155,12 +164,24 @@ class PatchMixture(EpochPatches):
         """Give the number of patches per epoch."""
         return self.epoch_size
 
-    def sample_of(self, index: int, rng: np.random.Generator) -> BlurTriple:
-        """Draw a part and one of its samples."""
+    @property
+    def epoch(self) -> int:
+        """Number of the present epoch."""
+        return int(self._epoch)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch; call it before the loader is iterated over."""
+        self._epoch.fill_(epoch)
+
+    def __getitem__(self, index: int) -> BlurTriple:
+        """Give a patch: [3, P, P] blurred and sharp in [0, 1], [1, P, P] mask."""
         if not 0 <= index < self.epoch_size:
             raise IndexError(f"patch {index} of an epoch of {self.epoch_size}")
+        rng = np.random.default_rng((self.seed, self.epoch, index))
         samples = self.parts[rng.choice(len(self.parts), p=self._shares)].samples
-        return samples.bytes_of(int(rng.integers(len(samples))))
+        sample = samples.bytes_of(int(rng.integers(len(samples))))
+        patch = crop_patch(sample, self.patch_size, rng, self.aimed_share)
+        return bytes_to_unit(turn_patch(patch, rng))
 
 
 def open_parts(configs: Sequence[SourceConfig], pool: SamplePool | None = None) -> tuple[Part, ...]:
