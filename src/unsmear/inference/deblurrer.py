@@ -119,12 +119,28 @@ class Deblurrer:
         region = steering.region(height, width)
         wanted = None if region is None else torch.from_numpy(region)
         started = time.perf_counter()
-        image = _as_tensor(picture.rgb)
         request = Request(steering.threshold, wanted, steering.dense, steering.budget)
-        result = self._restore(image, request, progress)
-        del image
+        result = self._restore(as_tensor(picture.rgb), request, progress)
+        return self.finish(picture, result, steering, started, wanted)
 
-        weight = self._weight(result, wanted, steering) * steering.strength
+    def finish(
+        self,
+        picture: Picture,
+        result: Restoration,
+        steering: Steering,
+        started: float,
+        region: Tensor | None = None,
+    ) -> Deblurred:
+        """Put what the network made of a picture into it: what `deblur` ends with.
+
+        Args:
+            picture: the input.
+            result: what the network made of it.
+            steering: the user's wishes.
+            started: when the work on it began, by `time.perf_counter`.
+            region: bool [H, W], the part that `steering` confines the change to, if any.
+        """
+        weight = self._weight(result, region, steering) * steering.strength
         made = compose(picture.rgb, result.restored, weight)
         messages = []
         if made.refused:
@@ -132,7 +148,7 @@ class Deblurrer:
                 f"the network's output was not sane in {made.refused} part(s) of the picture; "
                 "these were left as they were"
             )
-            warnings.warn(messages[-1], stacklevel=2)
+            warnings.warn(messages[-1], stacklevel=3)
         spent = time.perf_counter() - started
         report = self._report(result, made.touched, spent, steering.budget, messages)
         return Deblurred(
@@ -243,7 +259,7 @@ def _as_picture(photo: Photo) -> Picture:
     return read_picture(Path(photo))
 
 
-def _as_tensor(rgb: np.ndarray) -> Tensor:
+def as_tensor(rgb: np.ndarray) -> Tensor:
     """(H, W, 3) integers -> float32 [3, H, W] in [0, 1]."""
     return torch.from_numpy(rgb.astype(np.float32) / np.iinfo(rgb.dtype).max).permute(2, 0, 1)
 

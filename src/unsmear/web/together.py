@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import torch
 
 from unsmear.images import Picture
 from unsmear.inference import Deblurred, Deblurrer, Steering
-from unsmear.inference.restoration import Progress, Request, Restoration, last_kept
+from unsmear.inference.deblurrer import as_tensor
+from unsmear.inference.restoration import Restoration, last_kept
 from unsmear.models import LMDViT
 from unsmear.models.padding import pad_to_multiple
 
@@ -22,8 +22,6 @@ class BatchDeblurrer(Deblurrer):
     A picture's sides are padded for the network anyway. So pictures of different sizes whose padded
     sizes agree share a batch, and each gets what it would get alone.
     """
-
-    _restored: Restoration | None = None
 
     @property
     def step(self) -> int | None:
@@ -43,28 +41,15 @@ class BatchDeblurrer(Deblurrer):
         started = time.perf_counter()
         restorations = self._restore_together([each.rgb for each in pictures], steerings[0])
         share = (time.perf_counter() - started) / len(pictures)
-        results = []
-        for picture, steering, restored in zip(pictures, steerings, restorations, strict=True):
-            self._restored = restored
-            result = self.deblur(picture, steering)
-            report = replace(result.report, seconds=result.report.seconds + share)
-            results.append(replace(result, report=report))
-        return results
-
-    def _restore(
-        self, image: torch.Tensor, request: Request, progress: Progress | None
-    ) -> Restoration:
-        """Take what the batch made of the picture, if it was part of one."""
-        restored, self._restored = self._restored, None
-        return restored or super()._restore(image, request, progress)
+        return [
+            self.finish(picture, restored, steering, time.perf_counter() - share)
+            for picture, steering, restored in zip(pictures, steerings, restorations, strict=True)
+        ]
 
     def _restore_together(
         self, pictures: Sequence[np.ndarray], steering: Steering
     ) -> list[Restoration]:
-        images = [
-            torch.from_numpy(rgb.astype(np.float32) / np.iinfo(rgb.dtype).max).permute(2, 0, 1)
-            for rgb in pictures
-        ]
+        images = [as_tensor(rgb) for rgb in pictures]
         padded = torch.cat([pad_to_multiple(each[None], self.network.size_step) for each in images])
         out = self.restore(
             padded,
