@@ -1,6 +1,8 @@
 from xml.etree import ElementTree
 
-from unsmear.plot import WIDTH, Panel, Point, draw
+import pytest
+
+from unsmear.plot import LEFT, WIDTH, Panel, Point, draw
 
 
 def points(drawing):
@@ -13,6 +15,23 @@ def test_points_lie_where_their_values_say():
     assert (late[0].text, soon[0].text) == ("late", "soon")
     assert float(late.get("cx")) > float(soon.get("cx"))
     assert float(late.get("cy")) < float(soon.get("cy"))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (0, 100, ["0", "20", "40", "60", "80", "100"]),
+        (20.287, 20.293, ["20.288", "20.290", "20.292"]),
+        (-0.3, 0.3, ["-0.2", "0.0", "0.2"]),
+        (7, 7, ["6.95", "7.00", "7.05"]),
+    ],
+)
+def test_numbers_beside_the_axis_are_round_and_differ(low, high, expected):
+    line = [Point(0, low, ""), Point(1, high, "")]
+    drawing = ElementTree.fromstring(draw([Panel("", "", {"": line})]))
+    words = [each for each in drawing.iter() if each.tag.endswith("text")]
+    left = [each.text for each in words if each.get("x") == f"{LEFT - 6:.1f}"]
+    assert left == expected
 
 
 def test_panels_stand_side_by_side():

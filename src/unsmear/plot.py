@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from html import escape
 from typing import NamedTuple
@@ -9,7 +10,7 @@ from typing import NamedTuple
 WIDTH, HEIGHT = 480, 300  # of a panel, in SVG units
 LEFT, RIGHT, TOP, BOTTOM = 58, 20, 30, 44  # its margins
 COLOURS = ("#1f6fb2", "#d1622b", "#2f8f4e", "#8a4fb0", "#b03a5b", "#6b6b6b")
-TICKS = 4
+MOST_TICKS = 6
 
 
 class Point(NamedTuple):
@@ -33,15 +34,11 @@ class Panel(NamedTuple):
         title: what is drawn upwards, above it.
         across: what is drawn across, below it.
         lines: name to points, which are joined in the order of x.
-        x_format: of the numbers across, such as ".4g".
-        y_format: of the numbers at the left.
     """
 
     title: str
     across: str
     lines: dict[str, list[Point]]
-    x_format: str = ".4g"
-    y_format: str = ".2f"
 
 
 def draw(panels: Sequence[Panel]) -> str:
@@ -64,14 +61,14 @@ def _panel(panel: Panel, offset: int) -> str:
         f'<text x="{across.start}" y="16" font-size="13">{escape(panel.title)}</text>',
         _text(across.end, HEIGHT - 8, escape(panel.across)),
     ]
-    for value in across.ticks():
+    for value, number in across.ticks():
         x = across.place(value)
         parts.append(_rule(x, up.start, x, up.end))
-        parts.append(_text(x + 12, up.start + 15, format(value, panel.x_format)))
-    for value in up.ticks():
+        parts.append(_text(x + 12, up.start + 15, number))
+    for value, number in up.ticks():
         y = up.place(value)
         parts.append(_rule(across.start, y, across.end, y))
-        parts.append(_text(across.start - 6, y + 4, format(value, panel.y_format)))
+        parts.append(_text(across.start - 6, y + 4, number))
     for number, (name, line) in enumerate(panel.lines.items()):
         parts += _line(name, sorted(line), across, up, COLOURS[number % len(COLOURS)])
     return "\n".join(parts)
@@ -102,10 +99,16 @@ class _Axis:
         share = (value - self.low) / (self.high - self.low)
         return self.start + share * (self.end - self.start)
 
-    def ticks(self) -> list[float]:
-        return [
-            self.low + (self.high - self.low) * (number + 0.5) / TICKS for number in range(TICKS)
-        ]
+    def ticks(self) -> Iterator[tuple[float, str]]:
+        """Round values within the range, and how to write them: steps of 1, 2 or 5 times 10^n."""
+        least = (self.high - self.low) / MOST_TICKS
+        power = math.floor(math.log10(least))
+        step = next(each for each in (1, 2, 5, 10) if each * 10.0**power >= least)
+        if step == 10:
+            step, power = 1, power + 1
+        size, decimals = step * 10.0**power, max(0, -power)
+        for number in range(math.ceil(self.low / size), math.floor(self.high / size) + 1):
+            yield number * size, f"{number * size:.{decimals}f}"
 
 
 def _text(x: float, y: float, words: str, colour: str = "#444") -> str:

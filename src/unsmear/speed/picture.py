@@ -21,4 +21,4 @@ def _panel(result: Comparison) -> Panel:
             lines.setdefault(path, []).append(Point(100 * row.share, seconds, told))
     task = result.task
     title = f"seconds, {task.model}, {task.width} x {task.height}, {task.dtype}"
-    return Panel(title, "windows kept, in %", lines, x_format=".0f", y_format=".3g")
+    return Panel(title, "windows kept, in %", lines)
