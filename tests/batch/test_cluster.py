@@ -71,16 +71,20 @@ def readers() -> list[int]:
     return found
 
 
-def kill_next_reader() -> int:
-    """Wait for a worker that reads the pipe, and kill it there."""
+def kill_next_reader(successor: Path) -> int:
+    """Wait for a worker that reads the pipe, and kill it there; who comes next finds another."""
     handle = os.open(SLOW, os.O_WRONLY)  # waits until somebody reads
     while not (found := readers()):
         time.sleep(0.05)
+    successor.replace(SLOW)  # before: from a pipe that is closed the next one would read nothing
     os.kill(found[0], signal.SIGKILL)
-    while found[0] in readers():
-        time.sleep(0.05)
     os.close(handle)
     return found[0]
+
+
+def another_pipe() -> Path:
+    os.mkfifo("pipe")
+    return Path("pipe")
 
 
 @contextlib.contextmanager
@@ -102,11 +106,7 @@ def test_a_worker_killed_midway_costs_nothing(
 ) -> None:
     killed: list[int] = []
 
-    def kill_and_let_pass() -> None:
-        killed.append(kill_next_reader())
-        Path("slow.png").replace(SLOW)
-
-    with meanwhile(kill_and_let_pass):
+    with meanwhile(lambda: killed.append(kill_next_reader(Path("slow.png")))):
         assert main([*words, "--ray", address]) == 0
     told = capfd.readouterr()
     assert told.err == ""
@@ -134,7 +134,8 @@ def test_a_photo_that_takes_its_workers_along_is_given_up(
 ) -> None:
     monkeypatch.setattr(cluster, "TRIES", 1)
     # A single worker, behind whose deadly photo the others would wait.
-    with meanwhile(lambda: [kill_next_reader() for _ in range(2)]):  # among others, and alone
+    # Among others, and alone.
+    with meanwhile(lambda: [kill_next_reader(another_pipe()) for _ in range(2)]):
         assert main([*words, "--ray", address, "--ray-cpus", "2"]) == 1
     told = capfd.readouterr()
     (line,) = told.err.splitlines()
