@@ -123,7 +123,7 @@ def test_predictors_that_a_checkpoint_lacks_begin_fresh_when_asked(small_network
     stages = small_network.config.pruned_stages
     with pytest.raises(ModelError, match="do not fit"):
         load_model(path, pruned_stages=stages)
-    network = load_model(path, fresh_predictors=True, pruned_stages=stages)
+    network = load_model(path, grow=True, pruned_stages=stages)
     assert len(network.predictor_places) == len(small_network.predictor_places)
     assert torch.equal(network.input_proj.weight, unpruned.input_proj.weight)
 

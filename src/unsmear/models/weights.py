@@ -17,6 +17,7 @@ from unsmear.errors import ModelError, OutputError
 from unsmear.models import dmphn_released
 from unsmear.models.checkpoints import read_checkpoint, write_safetensors, write_torch
 from unsmear.models.dmphn import DMPHN
+from unsmear.models.growth import grown
 from unsmear.models.hub import ADDRESS, WEIGHTS, fetch_address
 from unsmear.models.lmdvit import LMDViT
 from unsmear.models.network import DeblurringNetwork
@@ -56,7 +57,7 @@ def find_checkpoint(source: str | Path) -> Path:
 
 
 def load_model(
-    source: str | Path = DEFAULT_MODEL, *, fresh_predictors: bool = False, **overrides: Any
+    source: str | Path = DEFAULT_MODEL, *, grow: bool = False, **overrides: Any
 ) -> DeblurringNetwork:
     """Load a network with its weights, in float32 and eval mode.
 
@@ -64,8 +65,8 @@ def load_model(
         source: a name with bundled weights, or a checkpoint: ours (safetensors), LMD-ViT's authors'
             (``.pth``, read without pickle's powers, or safetensors), the folder of DMPHN's, one
             that ``unsmear.exchange.hub`` saved, or an address on the hub, ``hf://owner/name``.
-        fresh_predictors: let predictors that the checkpoint lacks begin untrained, as training
-            does that goes on from a network without them.
+        grow: let the network have blocks and predictors that the checkpoint lacks, as training
+            does that goes on from a smaller one; see :func:`unsmear.models.growth.grown`.
         **overrides: fields of the network's configuration. Unpruning stages drops their
             predictors; sizes that the weights do not have are refused.
 
@@ -77,8 +78,8 @@ def load_model(
     network = build(override(config, overrides))
     needed = network.state_dict()
     kept = {k: v.float() for k, v in state.items() if k in needed or _PREDICTORS not in k}
-    if fresh_predictors:
-        kept = {k: v for k, v in needed.items() if _PREDICTORS in k} | kept
+    if grow:
+        kept = grown(kept, needed)
     try:
         network.load_state_dict(kept, strict=True)
     except RuntimeError as error:

@@ -39,8 +39,8 @@ class Deblurring(L.LightningModule):
     Args:
         network: name of a configuration in ``unsmear.models``.
         overrides: its fields to change, such as ``pruned_stages``.
-        init: checkpoint to start from instead of fresh weights, such as one to fine-tune;
-            predictors that it lacks start fresh.
+        init: checkpoint to start from instead of fresh weights, such as one to fine-tune; an
+            LMD-ViT grows to the depths and pruned stages of ``overrides``.
         loss: weights of the loss terms.
         optimizer: how the weights move.
         compile: have ``torch.compile`` translate the network first.
@@ -62,7 +62,7 @@ class Deblurring(L.LightningModule):
         if init is None:
             built = create_model(network, **(overrides or {}))
         else:
-            built = load_model(init, fresh_predictors=True, **(overrides or {}))
+            built = load_model(init, grow=True, **(overrides or {}))
         self.network = built.train()
         self.loss = loss
         self.optimizer = optimizer
