@@ -13,7 +13,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <initializer_list>
@@ -56,12 +55,14 @@ INLINE Vec spread(float x) { return (Vec)_mm512_set1_ps(x); }
 // Both give b where either is not a number.
 INLINE Vec larger(Vec a, Vec b) { return (Vec)_mm512_max_ps(a, b); }
 INLINE Vec smaller(Vec a, Vec b) { return (Vec)_mm512_min_ps(a, b); }
+INLINE Vec root(Vec x) { return (Vec)_mm512_sqrt_ps(x); }
 #define EVENS 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30
 #define ODDS 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31
 #else
 INLINE Vec spread(float x) { return (Vec)_mm256_set1_ps(x); }
 INLINE Vec larger(Vec a, Vec b) { return (Vec)_mm256_max_ps(a, b); }
 INLINE Vec smaller(Vec a, Vec b) { return (Vec)_mm256_min_ps(a, b); }
+INLINE Vec root(Vec x) { return (Vec)_mm256_sqrt_ps(x); }
 #define EVENS 0, 2, 4, 6, 8, 10, 12, 14
 #define ODDS 1, 3, 5, 7, 9, 11, 13, 15
 #endif
@@ -103,14 +104,13 @@ INLINE Vec polynomial(const float (&coefficients)[N], Vec x) {
   return sum;
 }
 
-// 2**x for x <= 0, to 1e-7 of its value; 2**-126 below.
-INLINE Vec exp2(Vec x) {
-  constexpr float kCurve[] = {1.00000007f,  0.693146967f,  0.240221197f,
-                              0.0555071329f, 0.00967554168f, 0.00132764672f};
+// 2**x for x <= 0 from a polynomial that is 2**x in [-1/2, 1/2]; 2**-126 below.
+template <int N>
+INLINE Vec power(const float (&curve)[N], Vec x) {
   constexpr float kRound = 12582912.0f;  // 1.5 * 2**23: adding it leaves an integer in the low bits
   x = larger(spread(-126.0f), x);
   Vec whole = x + kRound;
-  return (Vec)((Ints)polynomial(kCurve, x - (whole - kRound)) + ((Ints)whole << 23));
+  return (Vec)((Ints)polynomial(curve, x - (whole - kRound)) + ((Ints)whole << 23));
 }
 
 // x * Phi(x) = max(x, 0) - a * Phi(-a) with a = |x|; Phi(-a) up to `end` by a polynomial in
@@ -120,6 +120,20 @@ INLINE Vec gelu(const float (&curve)[N], float end, Vec x) {
   Vec a = smaller(spread(end), (Vec)((Ints)x & 0x7fffffff));
   return larger(Vec{}, x) - a * polynomial(curve, a * (2 / end) - 1.0f);
 }
+
+#ifdef __AVX512F__
+// The same with a * Phi(-a) from parabolas over 16 stretches up to `end`, the outer two half as
+// long: three look-ups in registers cost less than a long polynomial.
+INLINE Vec gelu(const float (&curve)[3][kLanes], float end, Vec x) {
+  constexpr float kRound = 8388608.0f;  // 2**23: adding it leaves an integer in the low bits
+  Vec a = smaller(spread(end), (Vec)((Ints)x & 0x7fffffff));
+  auto stretch = (__m512i)(a * (15 / end) + kRound);
+  auto at = [&](int power) ALWAYS {
+    return (Vec)_mm512_permutexvar_ps(stretch, load(curve[power]));
+  };
+  return larger(Vec{}, x) - ((at(2) * a + at(1)) * a + at(0));
+}
+#endif
 
 // The upper half of each lane, bits 16 to 31, is x as bfloat16, rounded to nearest even.
 INLINE Ints rounded(Vec x) {
@@ -148,6 +162,11 @@ struct Float32 {
   static INLINE Vec multiply_add(Vec sum, Vec a, Vec b) { return a * b + sum; }
   static INLINE void put(float* row, int64_t column, Vec v) { store(row + column, v); }
   static INLINE Vec get(const float* row, int64_t column) { return load(row + column); }
+  static INLINE Vec exp2(Vec x) {  // to 1e-7 of its value
+    constexpr float kCurve[] = {1.00000007f,   0.693146969f,   0.240221199f,
+                                0.0555071199f, 0.00967555838f, 0.00132768023f};
+    return power(kCurve, x);
+  }
   static INLINE Vec gelu(Vec x) {  // to 1e-6
     constexpr float kCurve[] = {0.00433259225f,  -0.0334021673f, 0.115059413f,   -0.225895658f,
                                 0.25742054f,     -0.121653758f,  -0.0998106822f, 0.20062241f,
@@ -169,10 +188,22 @@ struct BFloat16 {
   static INLINE Vec get(const float* row, int64_t column) {
     return load(reinterpret_cast<const uint16_t*>(row) + column);
   }
+  static INLINE Vec exp2(Vec x) {  // to 1e-4 of its value
+    constexpr float kCurve[] = {0.999928027f, 0.69326097f, 0.242611372f, 0.0551717746f};
+    return power(kCurve, x);
+  }
   static INLINE Vec gelu(Vec x) {  // to 2e-4
-    constexpr float kCurve[] = {0.0227288548f, -0.10793557f,  0.217005789f,
-                                -0.217411712f, 0.0644370317f, 0.0812932253f,
-                                -0.0687377974f, -0.00581768667f, 0.014480236f};
+    alignas(64) static constexpr float kCurve[3][kLanes] = {
+        {1.41184663e-06f, 0.000819795185f, 0.0133771082f, 0.0579371642f, 0.143932736f,
+         0.25631533f, 0.360619473f, 0.422004987f, 0.423467698f, 0.371608626f, 0.289032277f,
+         0.201162507f, 0.126159609f, 0.071684117f, 0.0370897761f, 0.0207490675f},
+        {0.499850254f, 0.490456961f, 0.429771705f, 0.297040221f, 0.112582029f, -0.0756564714f,
+         -0.219067022f, -0.290903968f, -0.293006947f, -0.247520063f, -0.182344907f,
+         -0.119474526f, -0.0704277157f, -0.0376343512f, -0.0183427959f, -0.00981789103f},
+        {-0.396793547f, -0.370068834f, -0.296169001f, -0.197007751f, -0.0979274341f,
+         -0.0190249879f, 0.0303005288f, 0.0513240828f, 0.0520104408f, 0.0420336602f,
+         0.02917055f, 0.0179226201f, 0.00990309121f, 0.00496720982f, 0.00227744757f,
+         0.00116557808f}};
     return ::gelu(kCurve, 4.0f, x);
   }
 };
@@ -180,39 +211,41 @@ struct BFloat16 {
 
 // ---- products -----------------------------------------------------------------------------------
 
-// kRows tokens times P panels; `stride` from panel to panel. done(row, column, sums) takes results.
-template <class Math, int P, class Done>
+// R tokens times P panels; `stride` from panel to panel. done(row, column, sums) takes results.
+template <class Math, int R, int P, class Done>
 INLINE void multiply_tile(const float* a, int64_t lda, const float* b, int64_t stride,
                           int64_t units, Done done) {
   constexpr int kVecs = kPanel / kLanes, kWide = P * kVecs;
-  Vec sum[kRows][kWide] = {};
+  Vec sum[R][kWide] = {};
   for (int64_t u = 0; u < units; ++u) {
     Vec right[kWide];
     UNROLL for (int j = 0; j < kWide; ++j)
       right[j] = load(b + j / kVecs * stride + u * kPanel + j % kVecs * kLanes);
-    UNROLL for (int i = 0; i < kRows; ++i) {
+    UNROLL for (int i = 0; i < R; ++i) {
       Vec left = spread(a[i * lda + u]);
       UNROLL for (int j = 0; j < kWide; ++j)
         sum[i][j] = Math::multiply_add(sum[i][j], left, right[j]);
     }
   }
-  UNROLL for (int i = 0; i < kRows; ++i)
+  UNROLL for (int i = 0; i < R; ++i)
     UNROLL for (int j = 0; j < kWide; ++j) done(i, j * kLanes, sum[i][j]);
 }
 
-// The 64 tokens [64, units] times panels; a panel stays in L1 while all tokens meet it.
+// The 64 tokens [64, units] times panels; a panel stays in L1 while all tokens meet it. A panel
+// that is left over meets more tokens at a time: fewer sums would wait for one another.
 template <class Math, class Done>
 INLINE void multiply(const float* a, int64_t lda, const float* b, int64_t stride, int64_t units,
                      int64_t columns, Done done) {
+  constexpr int kMoreRows = kRows * kPanels;
   int64_t column = 0;
   for (; column + kPanels * kPanel <= columns; column += kPanels * kPanel)
     for (int row = 0; row < kTokens; row += kRows)
-      multiply_tile<Math, kPanels>(
+      multiply_tile<Math, kRows, kPanels>(
           a + row * lda, lda, b + column / kPanel * stride, stride, units,
           [&](int i, int j, Vec v) ALWAYS { done(row + i, column + j, v); });
   for (; column < columns; column += kPanel)
-    for (int row = 0; row < kTokens; row += kRows)
-      multiply_tile<Math, 1>(
+    for (int row = 0; row < kTokens; row += kMoreRows)
+      multiply_tile<Math, kMoreRows, 1>(
           a + row * lda, lda, b + column / kPanel * stride, stride, units,
           [&](int i, int j, Vec v) ALWAYS { done(row + i, column + j, v); });
 }
@@ -234,11 +267,10 @@ void normalise(const float* x, int64_t channels, float eps, float* out, int64_t 
         part[i] += off * off;
       }
     }
-    Vec variance = sums(part) / static_cast<float>(channels) + eps;
+    Vec factor = 1.0f / root(sums(part) / static_cast<float>(channels) + eps);
     for (int i = 0; i < kLanes; ++i) {
-      float factor = 1.0f / std::sqrt(variance[i]);
       for (int64_t c = 0; c < channels; c += kLanes)
-        Math::put(out + i * ldo, c, (load(x + i * channels + c) - mean[i]) * factor);
+        Math::put(out + i * ldo, c, (load(x + i * channels + c) - mean[i]) * factor[i]);
     }
   }
 }

@@ -96,9 +96,9 @@ void soften(const float* logits, float* weights, float (&inverse)[kTokens]) {
       const float* from = logits + (row + i) * kTokens;
       part[i] = Vec{};
       UNROLL for (int t = 0; t < kTokens; t += kLanes) {
-        Vec power = exp2(load(from + t) - top[i]);
-        part[i] += power;
-        Math::put(weights + (row + i) * Scratch::kWeights, t, power);
+        Vec weight = Math::exp2(load(from + t) - top[i]);
+        part[i] += weight;
+        Math::put(weights + (row + i) * Scratch::kWeights, t, weight);
       }
     }
     store(inverse + row, 1.0f / sums(part));
@@ -109,16 +109,17 @@ template <class Math>
 void attend(const Block& b, int64_t head, const float* logit_bias, Scratch& s) {
   const int64_t size = b.channels / b.heads, units = b.channels / Math::kDepth;
   const int64_t bias_step = b.places == 1 ? 0 : 3 * b.channels;
-  auto project = [&](int part, auto done) {  // 0 for q, 1 for k, 2 for v
-    const int64_t first = (3 * head + part) * size;
-    multiply<Math>(s.normed, s.wide, b.qkv_weight + first * units, units * kPanel, units, size,
-                   [&](int row, int64_t c, Vec v) ALWAYS {
-                     done(row, c, v + load(b.qkv_bias + row * bias_step + first + c));
-                   });
-  };
-  project(0, [&](int row, int64_t c, Vec v) ALWAYS { Math::put(s.q + row * s.narrow, c, v); });
-  project(1, [&](int row, int64_t c, Vec v) ALWAYS { Math::put(s.k + row * s.narrow, c, v); });
-  project(2, [&](int row, int64_t c, Vec v) ALWAYS { store(s.v + row * size + c, v); });
+  const int64_t first = 3 * head * size;
+  multiply<Math>(s.normed, s.wide, b.qkv_weight + first * units, units * kPanel, units, 3 * size,
+                 [&](int row, int64_t c, Vec v) ALWAYS {
+                   v += load(b.qkv_bias + row * bias_step + first + c);
+                   if (c < size)
+                     Math::put(s.q + row * s.narrow, c, v);
+                   else if (c < 2 * size)
+                     Math::put(s.k + row * s.narrow, c - size, v);
+                   else
+                     store(s.v + row * size + c - 2 * size, v);
+                 });
   transpose_keys(s.k, s.narrow, size / Math::kDepth, s.keys);
   pack_values<Math>(s.v, size, s.values);
   multiply<Math>(s.q, s.narrow, s.keys, size / Math::kDepth * kPanel, size / Math::kDepth, kTokens,
@@ -143,13 +144,17 @@ void mix(const float* hidden, const float* taps, const float* bias, int64_t taps
     Vec tap[9];
     UNROLL for (int i = 0; i < 9; ++i) tap[i] = load(taps + i * taps_step + c);
     const Vec start = load(bias + c);
-    for (int y = 0; y < kSide; ++y)
-      UNROLL for (int x = 0; x < kSide; ++x) {
-        Vec sum = start;
-        UNROLL for (int i = 0; i < 9; ++i)
-          sum += tap[i] * load(hidden + (kNear[y + i / 3] * kSide + kNear[x + i % 3]) * kChunk + c);
-        Math::put(out + (y * kSide + x) * Scratch::kMixed, c, Math::gelu(sum));
+    for (int y = 0; y < kSide; ++y) {
+      Vec sum[kSide];  // a row at a time: each sum is a chain, and they overlap
+      UNROLL for (int x = 0; x < kSide; ++x) sum[x] = start;
+      UNROLL for (int i = 0; i < 9; ++i) {
+        const float* row = hidden + kNear[y + i / 3] * kSide * kChunk + c;
+        UNROLL for (int x = 0; x < kSide; ++x)
+          sum[x] += tap[i] * load(row + kNear[x + i % 3] * kChunk);
       }
+      UNROLL for (int x = 0; x < kSide; ++x)
+        Math::put(out + (y * kSide + x) * Scratch::kMixed, c, Math::gelu(sum[x]));
+    }
   }
 }
 
