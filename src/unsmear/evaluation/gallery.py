@@ -101,11 +101,9 @@ def _maps(sample: Sample, answer: Answer) -> list[Shown]:
     maps = [] if blurred is None else [Shown("blur mask", _png(blurred.astype(np.uint8)))]
     for decision in answer.decisions:
         pixels = decision.pixels(height, width)
-        if pixels is not None:
-            shifted = ", shifted" if decision.shift else ""
-            share = decision.kept / decision.windows
-            caption = f"stage {decision.stage}{shifted}: {share:.0%} kept"
-            maps.append(Shown(caption, _png(_coloured(pixels[0, 0].cpu().numpy(), blurred))))
+        shifted = ", shifted" if decision.shift else ""
+        caption = f"stage {decision.stage}{shifted}: {decision.kept:.0%} kept"
+        maps.append(Shown(caption, _png(_coloured(pixels[0, 0].numpy(), blurred))))
     return maps
 
 

@@ -74,13 +74,12 @@ class NetworkRestorer(Deblurrer):
         with _listening(self.network) as passes:
             result = self._restore(blurred[0], request, None)
         height, width = blurred.shape[-2:]
-        maps = passes[-1].keep if result.tiles == 1 else None
         return Answer(
             self._result(blurred, result),
             multiply_adds_dense=network_cost(self.network, height, width).dense,
             multiply_adds_spent=sum(_spent(self.network, each, budget) for each in passes),
-            decisions=tuple(self._decisions(result, maps)),
-            last_kept=result.kept[None, None] if result.windows else None,
+            decisions=tuple(self._decisions(result)),
+            last_kept=result.kept[None, None] if result.keep else None,
         )
 
     def _result(self, blurred: Tensor, result: Restoration) -> Tensor:
@@ -91,24 +90,12 @@ class NetworkRestorer(Deblurrer):
         made = compose(rgb, result.restored, weight).rgb
         return torch.from_numpy(made).permute(2, 0, 1)[None].float() / 255
 
-    def _decisions(
-        self, result: Restoration, maps: tuple[Tensor, ...] | None
-    ) -> Iterator[Decision]:
-        network, places = self.network, self.network.predictor_places
-        if not isinstance(network, LMDViT):
-            return
-        for number, ((stage, shift), (kept, windows)) in enumerate(
-            zip(places, result.windows, strict=True)
-        ):
-            yield Decision(
-                stage,
-                shift,
-                network.scale_of(stage),
-                network.config.window_size,
-                kept,
-                windows,
-                None if maps is None else maps[number],
-            )
+    def _decisions(self, result: Restoration) -> Iterator[Decision]:
+        network = self.network
+        if isinstance(network, LMDViT):
+            for (stage, shift), keep in zip(network.predictor_places, result.keep, strict=True):
+                scale = network.scale_of(stage)
+                yield Decision(stage, shift, scale, network.config.window_size, keep)
 
 
 def _pruned_stages(network: DeblurringNetwork) -> tuple[int, ...]:

@@ -19,29 +19,27 @@ class Decision(NamedTuple):
         shift: of its windows, in tokens of the stage.
         scale: pixels of the picture in a token, a side.
         window_size: tokens in a window, a side.
-        kept: windows it kept.
-        windows: windows it judged.
-        keep: [1, 1, h, w] 0/1 in the rolled frame of its block; None for a picture that was
-            computed in tiles.
+        keep: [1, 1, h, w] 0/1 in the rolled frame of its block.
     """
 
     stage: int
     shift: int
     scale: int
     window_size: int
-    kept: int
-    windows: int
-    keep: Tensor | None
+    keep: Tensor
 
     @property
     def side(self) -> int:
         """Pixels in a window's side."""
         return self.window_size * self.scale
 
-    def pixels(self, height: int, width: int) -> Tensor | None:
+    @property
+    def kept(self) -> float:
+        """Share of the windows that it kept."""
+        return float(self.keep.mean())
+
+    def pixels(self, height: int, width: int) -> Tensor:
         """Pixels of the kept windows: bool [1, 1, height, width]."""
-        if self.keep is None:
-            return None
         return kept_pixels(self.keep, self.side, self.shift * self.scale, height, width)
 
 

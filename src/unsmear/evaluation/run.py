@@ -211,8 +211,8 @@ def _judge(sample: Sample, restored: Tensor, answer: Answer, taken: Taken) -> Im
     last = None
     if answer.last_kept is not None:
         kept, deepest = answer.last_kept, answer.decisions[-1]
-        last = _agreement(sample, deepest.stage, None, float(kept.float().mean()))
-        last = _compare(sample, last, kept.to(sample.sharp.device), deepest.side)
+        found = deepest.stage, None, float(kept.float().mean())
+        last = _agreement(sample, *found, kept, deepest.side)
     mask = sample.blur_mask
     return ImageFigures(
         name=sample.name,
@@ -233,23 +233,20 @@ def _judge(sample: Sample, restored: Tensor, answer: Answer, taken: Taken) -> Im
 def _agreements(sample: Sample, answer: Answer) -> Iterator[Agreement]:
     height, width = sample.blurred.shape[-2:]
     for decision in answer.decisions:
-        share = decision.kept / decision.windows
-        found = _agreement(sample, decision.stage, decision.shift, share)
-        pixels = decision.pixels(height, width)
-        yield found if pixels is None else _compare(sample, found, pixels, decision.side)
+        found = decision.stage, decision.shift, decision.kept
+        yield _agreement(sample, *found, decision.pixels(height, width), decision.side)
 
 
-def _agreement(sample: Sample, stage: int, shift: int | None, kept: float) -> Agreement:
-    """What can be said without a map of what was kept."""
+def _agreement(
+    sample: Sample, stage: int, shift: int | None, share: float, pixels: Tensor, side: int
+) -> Agreement:
+    """Share of the windows kept, and how the kept pixels fit a mask with something in it."""
     empty = sample.blur_mask is not None and not sample.is_blurred
-    return Agreement(stage, shift, kept, kept if empty else math.nan)
-
-
-def _compare(sample: Sample, found: Agreement, kept: Tensor, side: int) -> Agreement:
-    """Add how the kept pixels fit the mask, where the picture has one with something in it."""
+    found = Agreement(stage, shift, share, share if empty else math.nan)
     if sample.blur_mask is None or not sample.is_blurred:
         return found
-    return found._replace(**window_agreement(kept, sample.blur_mask, side)._asdict())
+    there = pixels.to(sample.blur_mask.device)
+    return found._replace(**window_agreement(there, sample.blur_mask, side)._asdict())
 
 
 def _change(change: Tensor, outside: Tensor) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -24,15 +24,20 @@ class Restoration(NamedTuple):
         blur_map: [H, W] float32 in [0, 1].
         kept: bool [H, W], pixels of the windows that the last pruned stage kept; all of them in
             networks that prune no windows.
-        windows: (kept, all) windows of each predictor, in network order.
+        keep: [1, 1, h, w] 0/1 of each predictor in the rolled frame of its block, in network order.
         tiles: 1 for a picture computed whole.
     """
 
     restored: Tensor
     blur_map: Tensor
     kept: Tensor
-    windows: list[tuple[int, int]]
+    keep: tuple[Tensor, ...]
     tiles: int
+
+    @property
+    def windows(self) -> list[tuple[int, int]]:
+        """(kept, all) windows of each predictor."""
+        return [(int(keep.sum()), keep.numel()) for keep in self.keep]
 
 
 class Request(NamedTuple):
@@ -50,34 +55,42 @@ def restore_whole(
     """Restore [3, H, W] in one go, on the network's device."""
     with _reporting(network, progress):
         out = _run(network, image, request)
+    return restoration_of(network, out, 0, *image.shape[-2:])
+
+
+def restoration_of(
+    network: DeblurringNetwork, out: Any, index: int, height: int, width: int
+) -> Restoration:
+    """One picture of a batch that a network computed whole, cut to its size."""
+    keep = tuple(maps[index : index + 1].cpu() for maps in _decisions(network, out))
     return Restoration(
-        out.restored[0].float().cpu(),
-        out.blur_map[0, 0].float().cpu(),
-        last_kept(network, out, *image.shape[-2:])[0, 0].cpu(),
-        _counts(network, out),
+        out.restored[index, :, :height, :width].float().cpu(),
+        out.blur_map[index, 0, :height, :width].float().cpu(),
+        last_kept(network, keep, height, width),
+        keep,
         1,
     )
 
 
-def _counts(network: DeblurringNetwork, out: Any) -> list[tuple[int, int]]:
-    """(kept, all) windows of each predictor."""
-    keeps = out.keep if network.predictor_places else ()
-    return [(int(keep.sum()), keep.numel()) for keep in keeps]
+def _decisions(network: DeblurringNetwork, out: Any) -> tuple[Tensor, ...]:
+    return out.keep if network.predictor_places else ()
 
 
-def last_kept(network: DeblurringNetwork, out: Any, height: int, width: int) -> Tensor:
-    """Pixels whose window the last pruned stage kept in any of its blocks: bool [B, 1, H, W].
+def last_kept(
+    network: DeblurringNetwork, keep: Sequence[Tensor], height: int, width: int
+) -> Tensor:
+    """Pixels whose window the last pruned stage kept in any of its blocks: bool [H, W].
 
-    A network without predictors keeps everything.
+    ``keep`` is that of :class:`Restoration`. A network without predictors keeps everything.
     """
-    if not isinstance(network, LMDViT) or not out.keep:
-        return torch.ones(len(out.restored), 1, height, width, dtype=torch.bool)
+    if not isinstance(network, LMDViT) or not keep:
+        return torch.ones(height, width, dtype=torch.bool)
     last = network.predictor_places[-1][0]
     scale = network.scale_of(last)
     side = network.config.window_size * scale
     maps = [
-        kept_pixels(keep, side, shift * scale, height, width)
-        for keep, (stage, shift) in zip(out.keep, network.predictor_places, strict=True)
+        kept_pixels(own, side, shift * scale, height, width)[0, 0]
+        for own, (stage, shift) in zip(keep, network.predictor_places, strict=True)
         if stage == last
     ]
     return torch.stack(maps).any(dim=0)
@@ -113,8 +126,12 @@ def restore_tiled(
 
     total = torch.zeros(4, h, w)
     weights = torch.zeros(h, w)
-    kept = torch.zeros(h, w, dtype=torch.bool)
-    windows = [(0, 0)] * len(network.predictor_places)
+    sides = _window_sides(network)
+    step = network.size_step
+    keep = tuple(
+        torch.zeros(1, 1, -(-h // step) * step // side, -(-w // step) * step // side)
+        for side in sides
+    )
     for number, (top, left, bottom, right) in enumerate(tiles, start=1):
         margin = network.surroundings
         y0, x0 = max(0, top - margin), max(0, left - margin)
@@ -124,14 +141,30 @@ def restore_tiled(
         both = torch.cat([out.restored[0].float(), out.blur_map[0].float()]).cpu()
         total[:, y0:y1, x0:x1] += both * ramp
         weights[y0:y1, x0:x1] += ramp
-        own = last_kept(network, out, y1 - y0, x1 - x0)[0, 0].cpu()
-        kept[top:bottom, left:right] = own[top - y0 : bottom - y0, left - x0 : right - x0]
-        counts = _counts(network, out)
-        windows = [(a + c, b + d) for (a, b), (c, d) in zip(windows, counts, strict=True)]
+        for side, maps, own in zip(sides, keep, _decisions(network, out), strict=True):
+            rows, own_rows = _own_windows(top, bottom, h, y0, side)
+            columns, own_columns = _own_windows(left, right, w, x0, side)
+            maps[..., rows, columns] = own[..., own_rows, own_columns].cpu()
         if progress:
             progress((done + number) / (done + len(tiles)))
     total /= weights
-    return Restoration(total[:3], total[3], kept, windows, len(tiles))
+    return Restoration(total[:3], total[3], last_kept(network, keep, h, w), keep, len(tiles))
+
+
+def _window_sides(network: DeblurringNetwork) -> list[int]:
+    """Pixels in a window's side, for each predictor."""
+    if not isinstance(network, LMDViT):
+        return []
+    return [network.config.window_size * network.scale_of(n) for n, _ in network.predictor_places]
+
+
+def _own_windows(first: int, last: int, limit: int, start: int, side: int) -> tuple[slice, slice]:
+    """Numbers of the windows in [first, last) of a side: in the picture, and in [start, ...)."""
+    end = None if last == limit else last
+    whole, part = (
+        slice((first - zero) // side, end and (end - zero) // side) for zero in (0, start)
+    )
+    return whole, part
 
 
 def _picture_means(

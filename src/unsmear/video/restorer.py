@@ -206,15 +206,16 @@ class Restorer:
         if self.region is not None:
             return self.region[_slices(box)], self.region[_slices(box)]
         height, width = box.bottom - box.top, box.right - box.left
-        likely = last_kept(network, out, height, width)[0, 0].cpu()
         if not isinstance(network, LMDViT):
-            return likely, likely
+            everything = last_kept(network, (), height, width)
+            return everything, everything
+        likely = last_kept(network, out.keep, height, width).cpu()
         window = network.config.window_size
         sure = tuple(
             decide(window_scores(scores, window, shift), self.steering.threshold)[:, None]
             for scores, (_, shift) in zip(out.scores, network.predictor_places, strict=True)
         )
-        return last_kept(network, out._replace(keep=sure), height, width)[0, 0].cpu(), likely
+        return last_kept(network, sure, height, width).cpu(), likely
 
     def _weight(self, box: Box, computed: Tensor, kept: tuple[Tensor, Tensor, Tensor]) -> Tensor:
         """Weight of the change in a part: float [H, W]."""

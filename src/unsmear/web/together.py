@@ -11,7 +11,7 @@ import torch
 from unsmear.images import Picture
 from unsmear.inference import Deblurred, Deblurrer, Steering
 from unsmear.inference.deblurrer import as_tensor
-from unsmear.inference.restoration import Restoration, last_kept
+from unsmear.inference.restoration import Restoration, restoration_of
 from unsmear.models import LMDViT
 from unsmear.models.padding import pad_to_multiple
 
@@ -56,14 +56,7 @@ class BatchDeblurrer(Deblurrer):
             threshold=steering.threshold,
             decisions="all" if steering.dense else None,
         )
-        kept = last_kept(self.network, out, *padded.shape[-2:])
         return [
-            Restoration(
-                out.restored[index, :, :h, :w].float().cpu(),
-                out.blur_map[index, 0, :h, :w].float().cpu(),
-                kept[index, 0, :h, :w].cpu(),
-                [(int(keep[index].sum()), keep[index].numel()) for keep in out.keep],
-                1,
-            )
-            for index, (_, h, w) in enumerate(image.shape for image in images)
+            restoration_of(self.network, out, index, *image.shape[-2:])
+            for index, image in enumerate(images)
         ]
