@@ -16,6 +16,7 @@ RUNS = {
     "lmdvit": [PAPER],
     "lmdvit-small": [PAPER, CONFIGS / "lmdvit-small.yaml"],
     "lmdvit-tiny": [CONFIGS / "lmdvit-tiny.yaml"],
+    "lmdvit-small-grown": [CONFIGS / "lmdvit-tiny.yaml", CONFIGS / "lmdvit-small-grown.yaml"],
     "finetune": [CONFIGS / "finetune.yaml"],
     "lbag": [PAPER, CONFIGS / "lbag.yaml"],
     **{name: [CONFIGS / f"{name}.yaml"] for name in ("saphn", "saphn-short", "dmphn", "srn")},
