@@ -27,15 +27,14 @@ def grown(state: Mapping[str, Tensor], needed: Mapping[str, Tensor]) -> dict[str
     lacking = {name: fresh for name, fresh in needed.items() if name not in state}
     places = {name: _PLACE.fullmatch(name) for name in lacking}
     return dict(state) | {
-        name: _begun(*place.group("stage", "kind", "index", "rest"), state, lacking[name])
+        name: _begun(place, state, lacking[name])
         for name, place in places.items()
         if place is not None
     }
 
 
-def _begun(
-    stage: str, kind: str, index: str, rest: str, state: Mapping[str, Tensor], fresh: Tensor
-) -> Tensor:
+def _begun(place: re.Match[str], state: Mapping[str, Tensor], fresh: Tensor) -> Tensor:
+    stage, kind, index, rest = place.group("stage", "kind", "index", "rest")
     if kind == "blocks" and rest.startswith(_LAST_OF_A_RESIDUAL):
         return torch.zeros_like(fresh)
     same_shift = f"{stage}.{kind}.{int(index) % 2}.{rest}"
