@@ -78,7 +78,7 @@ def load_model(
     network = build(override(config, overrides))
     needed = network.state_dict()
     kept = {k: v.float() for k, v in state.items() if k in needed or _PREDICTORS not in k}
-    if grow:
+    if grow and isinstance(network, LMDViT):
         kept = grown(kept, needed)
     try:
         network.load_state_dict(kept, strict=True)
