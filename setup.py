@@ -3,6 +3,8 @@
 from setuptools import Extension, setup
 
 AVX512 = ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx2", "-mfma"]
+KERNELS = ("window_block", "predictor", "window_mixing", "window_attention")
+HEADERS = ("vectors", "attention", "window_filter")
 LEVELS = {
     "avx2": ["-mavx2", "-mfma"],
     "avx512": AVX512,
@@ -13,8 +15,8 @@ LEVELS = {
 extensions = [
     Extension(
         f"unsmear.native._{level}",
-        [f"src/unsmear/native/{kernel}.cpp" for kernel in ("window_block", "predictor")],
-        depends=["src/unsmear/native/vectors.h"],
+        [f"src/unsmear/native/{kernel}.cpp" for kernel in KERNELS],
+        depends=[f"src/unsmear/native/{header}.h" for header in HEADERS],
         extra_compile_args=[
             "-std=c++17",
             "-O3",

@@ -2,6 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from unsmear import native
 from unsmear.layers.feed_forward import LocallyEnhancedFeedForward, reflect_borders
 
 
@@ -39,3 +40,24 @@ def test_gradients_in_float64():
     x = torch.rand(2, 16, 2, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(layer.windowed, (x,))
     assert torch.autograd.gradcheck(layer.whole, (x.reshape(2, 4, 4, 2),))
+
+
+@pytest.mark.skipif(not native.usable_levels(), reason="the native kernels are not built here")
+def test_training_is_compiled_and_equals_the_plain_form(monkeypatch):
+    torch.manual_seed(0)
+    layer = LocallyEnhancedFeedForward(16, 4)
+    x = torch.rand(5, 64, 16)
+    calls = []
+    run = native.WindowMixing.run
+    monkeypatch.setattr(
+        native.WindowMixing, "run", lambda mixing: calls.append(mixing) or run(mixing)
+    )
+    results = []
+    for compiled in (True, False):
+        monkeypatch.setattr(native.WindowMixing, "fits", lambda _, fits=compiled: fits)
+        out = layer.windowed(x)
+        layer.zero_grad()
+        out.square().sum().backward()
+        results.append([out.detach(), *(p.grad for p in layer.parameters())])
+    assert len(calls) == 1
+    torch.testing.assert_close(*results, atol=1e-4, rtol=1e-4)

@@ -34,6 +34,7 @@ def recipe(folder):
             "phases": [
                 {"until": 0.34, "patch_size": 32, "batch_size": 2, "decisions": "all"},
                 {"until": 0.67, "patch_size": 32, "batch_size": 2, "decisions": "mask"},
+                {"until": 0.8, "patch_size": 32, "batch_size": 2, "decisions": "pruned"},
                 {"until": 1.0, "patch_size": 64, "batch_size": 2, "decisions": "sampled"},
             ],
             "pool": {

@@ -118,3 +118,28 @@ def test_samplers_learn_without_earlier_pictures(batch):
     _, terms = judge(network, batch)
     terms["policy"].backward()
     assert all(p.grad.any() for n, p in network.named_parameters() if "samplers." in n)
+
+
+def reconstruction_reaches_predictors(mode, batch, little):
+    """Run a step and tell whether what a window's restoration earned moves the predictors."""
+    network = little("lmdvit")
+    phase = Phase(patch_size=32, batch_size=2, decisions=mode)
+    out, terms = judge(network, batch, phase=phase, pruning=1.0)
+    terms["l1"].backward()
+    assert terms["pruning"].requires_grad
+    return any(p.grad is not None and p.grad.any() for n, p in predictors(network)), out.keep
+
+
+def predictors(network):
+    return ((n, p) for n, p in network.named_parameters() if "predictors." in n)
+
+
+def test_pruned_windows_are_drawn_but_not_computed(batch, little):
+    reaches, sampled = reconstruction_reaches_predictors("sampled", batch, little)
+    assert reaches
+    reaches, pruned = reconstruction_reaches_predictors("pruned", batch, little)
+    assert not reaches
+    assert torch.equal(sampled[0], pruned[0])  # drawn alike from the same seed
+    reaches, kept = reconstruction_reaches_predictors("all", batch, little)
+    assert not reaches
+    assert all(one.all() for one in kept)

@@ -152,8 +152,8 @@ class WindowBlock(nn.Module):
         normed = self.norm1(windows)
         if self.modulator is not None:
             normed = normed + self.modulator.to(normed.dtype)
-        seams = self.seams[grid.seam_kind(numbers)] if self.shift else None
-        attended = self.attention(normed, seams)
+        seams = (self.seams, grid.seam_kind(numbers)) if self.shift else ()
+        attended = self.attention(normed, *seams)
         windows = windows + self._scaled(attended, grid, numbers, weight)
         if self.is_windowed:
             fed = self.feed_forward.windowed(self.norm2(windows))

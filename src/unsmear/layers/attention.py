@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
+from unsmear import native
 from unsmear.layers.norm import softmax
 
 
@@ -46,16 +50,69 @@ class WindowAttention(nn.Module):
         bias = self.bias_table[self.bias_index.flatten()]
         return bias.reshape(tokens, tokens, self.num_heads).permute(2, 0, 1)
 
-    def forward(self, x: Tensor, seams: Tensor | None = None) -> Tensor:
-        """Attend: [K, M * M, C] -> the same; ``seams`` [K, M * M, M * M] is added to the logits."""
-        k, tokens, c = x.shape
+    def forward(
+        self, x: Tensor, seams: Tensor | None = None, kinds: Tensor | None = None
+    ) -> Tensor:
+        """Attend: [K, M * M, C] -> the same.
+
+        Where a window lies across a seam, ``seams`` [4, M * M, M * M] is added to its logits, in
+        the row that ``kinds`` [K] int64 names.
+        """
+        q, kv, bias = self.to_q(x), self.to_kv(x), self.position_bias()
+        if _can_attend(q, self.num_heads):
+            mixed = _Attend.apply(q, kv, bias, self.scale, seams, kinds)
+        else:
+            mixed = self._attend(q, kv, bias, seams, kinds)
+        return self.proj(mixed)
+
+    def _attend(
+        self, q: Tensor, kv: Tensor, bias: Tensor, seams: Tensor | None, kinds: Tensor | None
+    ) -> Tensor:
+        k, tokens, c = q.shape
         head_dim = c // self.num_heads
-        q = self.to_q(x).reshape(k, tokens, self.num_heads, head_dim).transpose(1, 2) * self.scale
-        kv = self.to_kv(x).reshape(k, tokens, 2, self.num_heads, head_dim)
+        q = q.reshape(k, tokens, self.num_heads, head_dim).transpose(1, 2) * self.scale
+        kv = kv.reshape(k, tokens, 2, self.num_heads, head_dim)
         keys, values = kv.permute(2, 0, 3, 1, 4).unbind(0)
         # Explicit products: for 64 tokens they beat the fused attention kernel on the CPU.
-        logits = q @ keys.transpose(-2, -1) + self.position_bias().to(q.dtype)
+        logits = q @ keys.transpose(-2, -1) + bias.to(q.dtype)
         if seams is not None:
-            logits = logits + seams[:, None].to(logits.dtype)
+            logits = logits + seams[kinds][:, None].to(logits.dtype)
         mixed = softmax(logits) @ values
-        return self.proj(mixed.transpose(1, 2).reshape(k, tokens, c))
+        return mixed.transpose(1, 2).reshape(k, tokens, c)
+
+
+def _can_attend(q: Tensor, heads: int) -> bool:
+    """Whether gradients are asked for and the compiled kernel takes these queries."""
+    wanted = q.requires_grad and not torch.compiler.is_compiling()
+    return wanted and native.AttentionCore.fits(q, heads)
+
+
+class _Attend(torch.autograd.Function):
+    """Attention between the linear layers, compiled, and computed again on the way back.
+
+    Training writes neither logits nor weights, which are larger than all that it must keep.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        q: Tensor,
+        kv: Tensor,
+        bias: Tensor,
+        scale: float,
+        seams: Tensor | None,
+        kinds: Tensor | None,
+    ) -> Tensor:
+        ctx.save_for_backward(q, kv, bias, seams, kinds)
+        ctx.scale = scale
+        return native.AttentionCore(q, kv, scale, bias, seams, kinds).run()
+
+    @staticmethod
+    @once_differentiable
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, *grads: Tensor
+    ) -> tuple[Tensor | None, ...]:
+        q, kv, bias, seams, kinds = ctx.saved_tensors
+        core = native.AttentionCore(q, kv, ctx.scale, bias, seams, kinds)
+        q_slope, kv_slope, bias_slope = core.gradients(grads[0])
+        return q_slope, kv_slope, bias_slope.to(bias.dtype), None, None, None

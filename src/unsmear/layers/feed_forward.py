@@ -7,7 +7,9 @@ from typing import Any, cast
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
+from unsmear import native
 from unsmear.layers.chunks import chunk_length
 
 
@@ -32,9 +34,14 @@ class LocallyEnhancedFeedForward(nn.Module):
 
     def windowed(self, tokens: Tensor) -> Tensor:
         """W-LeFF: [K, M * M, C] -> the same."""
+        hidden = self.expand(tokens)
+        if _can_mix(hidden):
+            return self.reduce(
+                _MixWindows.apply(hidden, self.depthwise.weight, self.depthwise.bias)
+            )
         k, count, _ = tokens.shape
         m = round(count**0.5)
-        hidden = F.gelu(self.expand(tokens)).reshape(k, m, m, -1)
+        hidden = F.gelu(hidden).reshape(k, m, m, -1)
         return self.reduce(self._filter(reflect_borders(hidden)).reshape(k, count, -1))
 
     def whole(self, x: Tensor) -> Tensor:
@@ -89,3 +96,39 @@ def _fold(padded: Tensor, dim: int) -> Tensor:
     inner.select(dim, 1).add_(padded.select(dim, 0))
     inner.select(dim, count - 4).add_(padded.select(dim, count - 1))
     return inner
+
+
+def _can_mix(hidden: Tensor) -> bool:
+    """Whether gradients are asked for and the compiled kernel takes W-LeFF's hidden features."""
+    wanted = hidden.requires_grad and not torch.compiler.is_compiling()
+    return wanted and native.WindowMixing.fits(hidden)
+
+
+class _MixWindows(torch.autograd.Function):
+    """GELU, depthwise 3x3 and GELU between W-LeFF's two linear layers.
+
+    Compiled, and computed again on the way back: training writes only the hidden features.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        ctx.save_for_backward(hidden, weight, bias)
+        return _MixWindows._mixing(hidden, weight, bias).run()
+
+    @staticmethod
+    @once_differentiable
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, *grads: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        hidden, weight, bias = ctx.saved_tensors
+        mixing = _MixWindows._mixing(hidden, weight, bias)
+        hidden_slope, tap_slopes, bias_slope = mixing.gradients(grads[0])
+        return (
+            hidden_slope,
+            tap_slopes.T.reshape(weight.shape).to(weight.dtype),
+            bias_slope.to(bias.dtype),
+        )
+
+    @staticmethod
+    def _mixing(hidden: Tensor, weight: Tensor, bias: Tensor) -> native.WindowMixing:
+        return native.WindowMixing(hidden, weight.flatten(1).T, bias)

@@ -113,12 +113,6 @@ void run_judge(const Predictor& p, const Image& image, const Number* judged, con
         [&](auto& next) { judge<Math>(p, image, judged, bias, scores, next); });
 }
 
-#ifdef __AVX512BF16__
-typedef BFloat16 Short;
-#else
-typedef Float32 Short;
-#endif
-
 }  // namespace
 
 extern "C" {

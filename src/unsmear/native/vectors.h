@@ -113,27 +113,27 @@ INLINE Vec power(const float (&curve)[N], Vec x) {
   return (Vec)((Ints)polynomial(curve, x - (whole - kRound)) + ((Ints)whole << 23));
 }
 
-// x * Phi(x) = max(x, 0) - a * Phi(-a) with a = |x|; Phi(-a) up to `end` by a polynomial in
-// 2 a / end - 1, beyond it a * Phi(-a) no longer counts.
+// A curve over a = |x|: a polynomial in 2 a / end - 1; what lies beyond `end` counts as there.
 template <int N>
-INLINE Vec gelu(const float (&curve)[N], float end, Vec x) {
-  Vec a = smaller(spread(end), (Vec)((Ints)x & 0x7fffffff));
-  return larger(Vec{}, x) - a * polynomial(curve, a * (2 / end) - 1.0f);
+INLINE Vec at(const float (&curve)[N], float end, Vec a) {
+  return polynomial(curve, smaller(spread(end), a) * (2 / end) - 1.0f);
 }
 
 #ifdef __AVX512F__
-// The same with a * Phi(-a) from parabolas over 16 stretches up to `end`, the outer two half as
-// long: three look-ups in registers cost less than a long polynomial.
-INLINE Vec gelu(const float (&curve)[3][kLanes], float end, Vec x) {
+// The same from parabolas over 16 stretches up to `end`, the outer two half as long: three look-ups
+// in registers cost less than a long polynomial.
+INLINE Vec at(const float (&curve)[3][kLanes], float end, Vec a) {
   constexpr float kRound = 8388608.0f;  // 2**23: adding it leaves an integer in the low bits
-  Vec a = smaller(spread(end), (Vec)((Ints)x & 0x7fffffff));
+  a = smaller(spread(end), a);
   auto stretch = (__m512i)(a * (15 / end) + kRound);
-  auto at = [&](int power) ALWAYS {
+  auto coefficient = [&](int power) ALWAYS {
     return (Vec)_mm512_permutexvar_ps(stretch, load(curve[power]));
   };
-  return larger(Vec{}, x) - ((at(2) * a + at(1)) * a + at(0));
+  return (coefficient(2) * a + coefficient(1)) * a + coefficient(0);
 }
 #endif
+
+INLINE Vec absolute(Vec x) { return (Vec)((Ints)x & 0x7fffffff); }
 
 // The upper half of each lane, bits 16 to 31, is x as bfloat16, rounded to nearest even.
 INLINE Ints rounded(Vec x) {
@@ -167,12 +167,25 @@ struct Float32 {
                                 0.0555071199f, 0.00967555838f, 0.00132768023f};
     return power(kCurve, x);
   }
+  // x * Phi(x) = max(x, 0) - a * Phi(-a) with a = |x|. Phi(-a) up to 5.25 is a curve; beyond it
+  // a * Phi(-a) no longer counts.
   static INLINE Vec gelu(Vec x) {  // to 1e-6
     constexpr float kCurve[] = {0.00433259225f,  -0.0334021673f, 0.115059413f,   -0.225895658f,
                                 0.25742054f,     -0.121653758f,  -0.0998106822f, 0.20062241f,
                                 -0.0887735412f,  -0.0746572837f, 0.0873272792f,  0.000683005201f,
                                 -0.0286162887f, 0.00430457387f, 0.00305972435f};
-    return ::gelu(kCurve, 5.25f, x);
+    const Vec a = smaller(spread(5.25f), absolute(x));
+    return larger(Vec{}, x) - a * at(kCurve, 5.25f, a);
+  }
+  // The derivative of GELU: that of a * Phi(-a), or for positive x one minus that.
+  static INLINE Vec gelu_slope(Vec x) {  // to 1e-6
+    constexpr float kCurve[] = {-0.0220277496f, 0.139098182f,  -0.336830348f, 0.260390341f,
+                                0.475530505f,   -1.37212157f,  1.15216231f,   0.446859598f,
+                                -1.70749962f,   0.972609937f,  0.751557112f,  -1.09657621f,
+                                0.0495250151f,  0.486047447f,  -0.152261093f, -0.0863082483f,
+                                0.0398436189f};
+    const Vec slope = at(kCurve, 5.5f, absolute(x));
+    return x > 0 ? 1.0f - slope : slope;
   }
 };
 
@@ -204,9 +217,30 @@ struct BFloat16 {
          -0.0190249879f, 0.0303005288f, 0.0513240828f, 0.0520104408f, 0.0420336602f,
          0.02917055f, 0.0179226201f, 0.00990309121f, 0.00496720982f, 0.00227744757f,
          0.00116557808f}};
-    return ::gelu(kCurve, 4.0f, x);
+    return larger(Vec{}, x) - at(kCurve, 4.0f, absolute(x));  // the curve is a * Phi(-a) itself
+  }
+  static INLINE Vec gelu_slope(Vec x) {  // to 1e-3
+    alignas(64) static constexpr float kCurve[3][kLanes] = {
+        {0.50001955f, 0.503685057f, 0.52506417f, 0.543259263f, 0.502204299f, 0.355180323f,
+         0.10916169f, -0.170766845f, -0.39898631f, -0.516896665f, -0.516808569f, -0.432995588f,
+         -0.314760149f, -0.2022672f, -0.116228968f, -0.0709541067f},
+        {-0.800524294f, -0.846513987f, -0.955630779f, -1.01386011f, -0.929037631f, -0.68560791f,
+         -0.350100368f, -0.0260188691f, 0.203583583f, 0.308743834f, 0.309321374f, 0.249681771f,
+         0.172544986f, 0.104925677f, 0.0570014231f, 0.0333893113f},
+        {0.0529271252f, 0.200381473f, 0.340837955f, 0.387398899f, 0.343575627f, 0.242716074f,
+         0.128251478f, 0.0344069749f, -0.0233608317f, -0.0468123183f, -0.0470542274f,
+         -0.0364428796f, -0.0238599274f, -0.0136971474f, -0.00702284044f, -0.00394419208f}};
+    const Vec slope = at(kCurve, 4.0f, absolute(x));
+    return x > 0 ? 1.0f - slope : slope;
   }
 };
+#endif
+
+// What multiplies where maps are bfloat16: pairs, if the instruction set has them.
+#ifdef __AVX512BF16__
+typedef BFloat16 Short;
+#else
+typedef Float32 Short;
 #endif
 
 // ---- products -----------------------------------------------------------------------------------

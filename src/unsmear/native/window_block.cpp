@@ -1,7 +1,8 @@
 // A window block of LMD-ViT on kept windows of 8 x 8 tokens, fused: all between reading a window's
 // tokens and writing them back stays in the core's own caches. `FoldedBlock` has the formula.
 
-#include "vectors.h"
+#include "attention.h"
+#include "window_filter.h"
 
 extern "C" {
 
@@ -30,9 +31,7 @@ struct Job {
 
 namespace {
 
-constexpr int kSide = 8;
 constexpr int kChunk = 128;  // hidden channels that exist at a time
-constexpr float kLog2E = 1.44269504f;
 
 // What a thread keeps of one window.
 struct Scratch {
@@ -41,7 +40,7 @@ struct Scratch {
   float *x, *normed, *attended, *q, *k, *v, *keys, *values, *logits, *weights, *hidden, *mixed;
   Memory memory;
 
-  static constexpr int64_t kMixed = kChunk + kPanel, kWeights = kTokens + kPanel;
+  static constexpr int64_t kMixed = kChunk + kPanel;
 
   explicit Scratch(const Block& b) : Scratch(b.channels, b.channels / b.heads) {}
 
@@ -53,57 +52,6 @@ struct Scratch {
                 {&v, head}, {&keys, head}, {&values, head}, {&logits, kTokens},
                 {&weights, kWeights}, {&hidden, kChunk}, {&mixed, kMixed}}) {}
 };
-
-// Turn k [64 tokens, units] into panels of 16 tokens, [64 / 16, units, 16].
-void transpose_keys(const float* k, int64_t ldk, int64_t units, float* panels) {
-  for (int token = 0; token < kTokens; token += kLanes)
-    for (int64_t u = 0; u < units; u += kLanes) {
-      Vec block[kLanes];
-      UNROLL for (int i = 0; i < kLanes; ++i) block[i] = load(k + (token + i) * ldk + u);
-      transpose(block);
-      float* to = panels + (token / kPanel * units + u) * kPanel + token % kPanel;
-      for (int j = 0; j < std::min<int64_t>(kLanes, units - u); ++j)
-        store(to + j * kPanel, block[j]);
-    }
-}
-
-// Put v [64 tokens, columns] into panels whose units run over tokens, [columns / 16, units, 16].
-template <class Math>
-void pack_values(const float* v, int64_t columns, float* panels) {
-  constexpr int kUnits = kTokens / Math::kDepth;
-  for (int u = 0; u < kUnits; ++u)
-    for (int64_t c = 0; c < columns; c += kLanes) {
-      const float* from = v + u * Math::kDepth * columns + c;
-      Vec unit = load(from);
-      if constexpr (Math::kDepth == 2)
-        unit = (Vec)(((rounded(unit) >> 16) & 0xffff) | (rounded(load(from + columns)) & ~0xffff));
-      store(panels + (c / kPanel * kUnits + u) * kPanel + c % kPanel, unit);
-    }
-}
-
-// Softmax over the rows of logits [64, 64], but for the division: `inverse` is one over each sum.
-template <class Math>
-void soften(const float* logits, float* weights, float (&inverse)[kTokens]) {
-  for (int row = 0; row < kTokens; row += kLanes) {
-    Vec part[kLanes];
-    for (int i = 0; i < kLanes; ++i) {
-      const float* from = logits + (row + i) * kTokens;
-      part[i] = load(from);
-      for (int t = kLanes; t < kTokens; t += kLanes) part[i] = larger(part[i], load(from + t));
-    }
-    Vec top = maxima(part);
-    for (int i = 0; i < kLanes; ++i) {
-      const float* from = logits + (row + i) * kTokens;
-      part[i] = Vec{};
-      UNROLL for (int t = 0; t < kTokens; t += kLanes) {
-        Vec weight = Math::exp2(load(from + t) - top[i]);
-        part[i] += weight;
-        Math::put(weights + (row + i) * Scratch::kWeights, t, weight);
-      }
-    }
-    store(inverse + row, 1.0f / sums(part));
-  }
-}
 
 template <class Math>
 void attend(const Block& b, int64_t head, const float* logit_bias, Scratch& s) {
@@ -129,32 +77,22 @@ void attend(const Block& b, int64_t head, const float* logit_bias, Scratch& s) {
                  });
   alignas(64) float inverse[kTokens];
   soften<Math>(s.logits, s.weights, inverse);
-  multiply<Math>(s.weights, Scratch::kWeights, s.values, kTokens / Math::kDepth * kPanel,
+  multiply<Math>(s.weights, kWeights, s.values, kTokens / Math::kDepth * kPanel,
                  kTokens / Math::kDepth, size, [&](int row, int64_t c, Vec v) ALWAYS {
                    Math::put(s.attended + row * s.wide, head * size + c, v * inverse[row]);
                  });
 }
 
-// Depthwise 3x3 on [8, 8, kChunk], reflected at the window's border, and GELU.
+// Depthwise 3x3 on [64 tokens, kChunk], and GELU.
 template <class Math>
 void mix(const float* hidden, const float* taps, const float* bias, int64_t taps_step,
          int64_t channels, float* out) {
-  constexpr int kNear[kSide + 2] = {1, 0, 1, 2, 3, 4, 5, 6, 7, 6};  // place - 1 to place + 1
   for (int64_t c = 0; c < channels; c += kLanes) {
     Vec tap[9];
     UNROLL for (int i = 0; i < 9; ++i) tap[i] = load(taps + i * taps_step + c);
-    const Vec start = load(bias + c);
-    for (int y = 0; y < kSide; ++y) {
-      Vec sum[kSide];  // a row at a time: each sum is a chain, and they overlap
-      UNROLL for (int x = 0; x < kSide; ++x) sum[x] = start;
-      UNROLL for (int i = 0; i < 9; ++i) {
-        const float* row = hidden + kNear[y + i / 3] * kSide * kChunk + c;
-        UNROLL for (int x = 0; x < kSide; ++x)
-          sum[x] += tap[i] * load(row + kNear[x + i % 3] * kChunk);
-      }
-      UNROLL for (int x = 0; x < kSide; ++x)
-        Math::put(out + (y * kSide + x) * Scratch::kMixed, c, Math::gelu(sum[x]));
-    }
+    filter_window(hidden + c, kChunk, tap, load(bias + c), [&](int token, Vec v) ALWAYS {
+      Math::put(out + token * Scratch::kMixed, c, Math::gelu(v));
+    });
   }
 }
 
@@ -242,10 +180,6 @@ void run_float32(const Block* block, const Job* job, float* x) { run<Float32>(*b
 
 // The same on bfloat16. Weights are in pairs where the instruction set multiplies pairs.
 void run_bfloat16(const Block* block, const Job* job, uint16_t* x) {
-#ifdef __AVX512BF16__
-  run<BFloat16>(*block, *job, x);
-#else
-  run<Float32>(*block, *job, x);
-#endif
+  run<Short>(*block, *job, x);
 }
 }

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 from unsmear.data import SynthesisConfig
 from unsmear.data.mixture import SourceConfig
 from unsmear.errors import InputError
 
-DecisionMode = Literal["sampled", "mask", "all"]
+DecisionMode = Literal["sampled", "pruned", "mask", "all"]
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,11 @@ class Phase:
         batch_size: patches a step, over all devices together.
         aimed_share: share of the patches that are centred on blur; half in the paper.
         decisions: "sampled": the paper's training, Gumbel-Softmax over the predictors' scores
-            with every window computed. "mask": keep the windows that the blur mask touches and
-            compute only those, while the predictors learn from the pruning loss alone; about
-            twice as fast, and free of the predictors' early guesses. "all": prune nothing.
+            with every window computed. "pruned": the same draws, but pruned windows are not
+            computed, so that the predictors learn from the pruning loss alone; half as long where
+            most windows go. "mask": keep the windows that the blur mask touches and compute only
+            those, while the predictors learn from the pruning loss alone; about twice as fast,
+            and free of the predictors' early guesses. "all": prune nothing.
         samplers_learn: whether samplers of pixels learn yet; SAPHN lets the network alone train
             for some epochs before.
     """
@@ -45,8 +47,9 @@ class Phase:
             raise InputError(f"A phase's `until` lies in (0, 1], got {self.until}.")
         if self.batch_size < 1:
             raise InputError(f"A phase's `batch_size` is 1 or more, got {self.batch_size}.")
-        if self.decisions not in ("sampled", "mask", "all"):
-            raise InputError(f'`decisions` is "sampled", "mask" or "all", got {self.decisions!r}.')
+        if self.decisions not in get_args(DecisionMode):
+            modes = ", ".join(f'"{mode}"' for mode in get_args(DecisionMode))
+            raise InputError(f"`decisions` is one of {modes}, got {self.decisions!r}.")
 
 
 def check_phases(phases: Sequence[Phase]) -> None:

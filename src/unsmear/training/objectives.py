@@ -86,7 +86,11 @@ class PruningObjective(Objective):
 
     def __call__(self, batch: BlurTriple, phase: Phase) -> Judged:
         """Run the network with the phase's decisions and judge it."""
-        out = self.network(batch.blurred, decisions=_steering(batch.blur_mask, phase))
+        out = self.network(
+            batch.blurred,
+            decisions=_steering(batch.blur_mask, phase),
+            compute_all=phase.decisions == "sampled",
+        )
         return Judged(out, self.restoration(out, batch) | self.decisions(out, batch, phase))
 
     def decisions(self, out: Any, batch: BlurTriple, phase: Phase) -> dict[str, Tensor]:
@@ -142,8 +146,10 @@ def objective_of(network: DeblurringNetwork, loss: LossConfig) -> Objective:
 
 
 def _steering(mask: Tensor, phase: Phase) -> Tensor | str | None:
-    if phase.decisions != "mask":
-        return None if phase.decisions == "sampled" else "all"
+    if phase.decisions in ("sampled", "pruned"):
+        return None
+    if phase.decisions == "all":
+        return "all"
     reach = int(torch.randint(0, LARGEST_DILATION + 1, ()))
     grown = F.max_pool2d(mask, (2 * reach + 1, 1), stride=1, padding=(reach, 0))
     return F.max_pool2d(grown, (1, 2 * reach + 1), stride=1, padding=(0, reach))
