@@ -30,7 +30,8 @@ CONVENTIONS = {
     "is not empty (accuracy: pixels on the right side; precision: blurred ones among the kept; "
     "recall: kept ones among the blurred; sharp_kept: kept ones among the windows without a "
     "blurred pixel); kept: mean share of windows over all pictures; kept_on_sharp: the same over "
-    "pictures with an empty mask. last_stage: pixels that any block of the last pruned stage kept",
+    "pictures with an empty mask. last_stage: pixels that any block of the last pruned stage kept, "
+    "but for regions nowhere sure",
     "multiply_adds": "of convolutions, linear layers and attention for one picture, padding "
     "included, mean over the pictures; dense: every window; spent: as windows were kept in what "
     "ran, overlaps of tiles included. A rival's are counted while it runs",

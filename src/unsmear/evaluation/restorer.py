@@ -51,7 +51,7 @@ class Answer(NamedTuple):
         multiply_adds_dense: what the picture takes with every window computed.
         multiply_adds_spent: what it took.
         decisions: of each predictor, in network order; empty for a restorer without any.
-        last_kept: bool [1, 1, H, W], pixels that the last pruned stage kept in any of its blocks;
+        last_kept: bool [1, 1, H, W], pixels of the regions that the last pruned stage kept;
             None for a restorer without predictors.
     """
 

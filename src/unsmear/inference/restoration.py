@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from unsmear.inference.regions import sure_regions
 from unsmear.metrics import kept_pixels
 from unsmear.models import DeblurringNetwork, LMDViT
 
@@ -22,8 +23,8 @@ class Restoration(NamedTuple):
     Attributes:
         restored: [3, H, W] float32, not clamped.
         blur_map: [H, W] float32 in [0, 1].
-        kept: bool [H, W], pixels of the windows that the last pruned stage kept; all of them in
-            networks that prune no windows.
+        kept: bool [H, W], pixels of the windows that the last pruned stage kept, but for regions
+            nowhere sure; all of them in networks that prune no windows.
         keep: [1, 1, h, w] 0/1 of each predictor in the rolled frame of its block, in network order.
         tiles: 1 for a picture computed whole.
     """
@@ -55,18 +56,19 @@ def restore_whole(
     """Restore [3, H, W] in one go, on the network's device."""
     with _reporting(network, progress):
         out = _run(network, image, request)
-    return restoration_of(network, out, 0, *image.shape[-2:])
+    return restoration_of(network, out, 0, *image.shape[-2:], request=request)
 
 
 def restoration_of(
-    network: DeblurringNetwork, out: Any, index: int, height: int, width: int
+    network: DeblurringNetwork, out: Any, index: int, height: int, width: int, request: Request
 ) -> Restoration:
     """One picture of a batch that a network computed whole, cut to its size."""
     keep = tuple(maps[index : index + 1].cpu() for maps in _decisions(network, out))
+    blur_map = out.blur_map[index, 0, :height, :width].float().cpu()
     return Restoration(
         out.restored[index, :, :height, :width].float().cpu(),
-        out.blur_map[index, 0, :height, :width].float().cpu(),
-        last_kept(network, keep, height, width),
+        blur_map,
+        _kept(network, keep, blur_map, request),
         keep,
         1,
     )
@@ -94,6 +96,16 @@ def last_kept(
         if stage == last
     ]
     return torch.stack(maps).any(dim=0)
+
+
+def _kept(
+    network: DeblurringNetwork, keep: Sequence[Tensor], blur_map: Tensor, request: Request
+) -> Tensor:
+    """Pixels to change: those of kept windows, unless the network had doubts all around."""
+    kept = last_kept(network, keep, *blur_map.shape)
+    if not keep or request.dense or request.region is not None:
+        return kept
+    return sure_regions(kept, blur_map, request.threshold, _window_sides(network)[-1])
 
 
 def restore_tiled(
@@ -148,7 +160,8 @@ def restore_tiled(
         if progress:
             progress((done + number) / (done + len(tiles)))
     total /= weights
-    return Restoration(total[:3], total[3], last_kept(network, keep, h, w), keep, len(tiles))
+    kept = _kept(network, keep, total[3], request)
+    return Restoration(total[:3], total[3], kept, keep, len(tiles))
 
 
 def _window_sides(network: DeblurringNetwork) -> list[int]:

@@ -11,7 +11,7 @@ import torch
 from unsmear.images import Picture
 from unsmear.inference import Deblurred, Deblurrer, Steering
 from unsmear.inference.deblurrer import as_tensor
-from unsmear.inference.restoration import Restoration, restoration_of
+from unsmear.inference.restoration import Request, Restoration, restoration_of
 from unsmear.models import LMDViT
 from unsmear.models.padding import pad_to_multiple
 
@@ -56,7 +56,8 @@ class BatchDeblurrer(Deblurrer):
             threshold=steering.threshold,
             decisions="all" if steering.dense else None,
         )
+        request = Request(steering.threshold, dense=steering.dense)
         return [
-            restoration_of(self.network, out, index, *image.shape[-2:])
+            restoration_of(self.network, out, index, *image.shape[-2:], request=request)
             for index, image in enumerate(images)
         ]

@@ -1,0 +1,44 @@
+"""Of the regions that a network kept, those in which it is somewhere sure of the blur.
+
+Windows at a subject's border, or where it has little texture, look hardly blurred; that they
+belong to it shows only beside others. Alone, so doubtful a window is more often sharp. With this
+the threshold may be low, and yet a sharp photo stays as it is (hysteresis, as for Canny's edges).
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+SURE = 12.0  # times the threshold's odds
+
+
+def sure_regions(kept: Tensor, confidence: Tensor, threshold: float, side: int) -> Tensor:
+    """Drop the regions without a window of which the network is sure.
+
+    Windows that touch, at a corner too, are of one region.
+
+    Args:
+        kept: bool [H, W], pixels of kept windows.
+        confidence: float [H, W] in [0, 1], that a pixel is blurred.
+        threshold: above which windows were kept, in [0, 1]; a window is sure when the odds of its
+            mean confidence are :data:`SURE` times those of the threshold.
+        side: of a window, in pixels.
+
+    Returns:
+        bool [H, W], part of ``kept``.
+    """
+    h, w = kept.shape
+    certain = SURE * threshold / (SURE * threshold + 1 - threshold)
+    padding = (0, -w % side, 0, -h % side)
+    cells = F.max_pool2d(F.pad(kept.float()[None], padding), side)
+    padded = F.pad(confidence[None, None], padding, mode="replicate")[0]
+    sure = cells * (F.avg_pool2d(padded, side) >= certain)
+    while True:
+        grown = F.max_pool2d(sure, 3, stride=1, padding=1) * cells
+        if torch.equal(grown, sure):
+            break
+        sure = grown
+    pixels = sure[0].bool().repeat_interleave(side, 0).repeat_interleave(side, 1)
+    return kept & pixels[:h, :w]
