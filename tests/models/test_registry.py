@@ -3,7 +3,7 @@ import torch
 
 from unsmear.cli import options
 from unsmear.errors import ModelError
-from unsmear.models import CONFIGS, DEFAULT_MODEL, create_model
+from unsmear.models import CONFIGS, DEFAULT_MODEL, bundled_weights, create_model
 from unsmear.models.registry import FAMILIES, family_of
 
 
@@ -33,6 +33,7 @@ def test_every_name_is_built_and_found_again_by_its_configuration(name):
 def test_the_command_knows_the_same_names_without_loading_them():
     assert tuple(CONFIGS) == options.MODEL_NAMES
     assert options.DEFAULT_MODEL == DEFAULT_MODEL
+    assert set(options.BUNDLED_MODELS) == {name for name in CONFIGS if bundled_weights(name)}
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ MODEL_NAMES = (
     "lbag",
 )
 DEFAULT_MODEL = "lmdvit-tiny"
+BUNDLED_MODELS = (DEFAULT_MODEL, "lmdvit-small")  # whose weights come with the package
 
 WHERE = "Where and how strongly"
 RESULTS = "Results"

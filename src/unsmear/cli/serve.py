@@ -68,7 +68,8 @@ def command(
         typer.Option(
             metavar="MODEL",
             help="A name that 'unsmear models' lists, or a checkpoint file. Repeat for more to "
-            f"choose from; the first is the default. [dim]Default: {options.DEFAULT_MODEL}.[/]",
+            "choose from; the first is the default. "
+            f"[dim]Default: {' and '.join(options.BUNDLED_MODELS)}.[/]",
             rich_help_panel=options.COMPUTING,
             show_default=False,
         ),
@@ -117,7 +118,7 @@ def command(
     if api_key == "":
         raise InputError("The API key is empty: give one, or leave it out.")
     limits = Limits(max_bytes, max_pixels, max_side, timeout, queue)
-    service = Service(model or [options.DEFAULT_MODEL], limits, device=device, dtype=dtype.value)
+    service = Service(model or options.BUNDLED_MODELS, limits, device=device, dtype=dtype.value)
     with _listen(host, port) as listener, _until_stopped(), service:
         app = create_app(service, api_key)
         if not no_page:

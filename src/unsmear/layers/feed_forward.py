@@ -125,7 +125,7 @@ class _MixWindows(torch.autograd.Function):
         hidden_slope, tap_slopes, bias_slope = mixing.gradients(grads[0])
         return (
             hidden_slope,
-            tap_slopes.T.reshape(weight.shape).to(weight.dtype),
+            tap_slopes.T.reshape(weight.shape).to(weight.dtype).contiguous(),
             bias_slope.to(bias.dtype),
         )
 
