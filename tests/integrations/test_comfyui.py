@@ -12,12 +12,13 @@ import torch
 from unsmear import Deblurrer
 from unsmear.errors import InputError, UnsmearError
 from unsmear.layers import window_scores
-from unsmear.models import DEFAULT_MODEL, save_model
+from unsmear.models import CONFIGS, bundled_weights, save_model
 
 from .programs import INTEGRATIONS, import_file
 
 FOLDER = INTEGRATIONS / "comfyui"
 NAME = "/ComfyUI/custom_nodes/unsmear"  # ComfyUI names packages by their folders
+BUNDLED = [name for name in CONFIGS if bundled_weights(name)]
 
 
 @pytest.fixture
@@ -101,7 +102,7 @@ def test_what_it_declares(import_package):
     assert package.NODE_CLASS_MAPPINGS.keys() == package.NODE_DISPLAY_NAME_MAPPINGS.keys()
     node = package.NODE_CLASS_MAPPINGS["UnsmearDeblur"]
     inputs = node.INPUT_TYPES()
-    assert inputs["required"]["model"][0] == [DEFAULT_MODEL]
+    assert inputs["required"]["model"][0] == BUNDLED
     assert inputs["optional"]["mask"][0] == "MASK"
     assert node.RETURN_TYPES == ("IMAGE", "MASK")
     about = tomllib.loads((FOLDER / "pyproject.toml").read_text())
@@ -196,7 +197,7 @@ def test_checkpoints_in_comfyuis_folder(import_package, mild_network, monkeypatc
     )
     node = import_package().NODE_CLASS_MAPPINGS["UnsmearDeblur"]
     names = node.INPUT_TYPES()["required"]["model"][0]
-    assert names == [DEFAULT_MODEL, "mine.safetensors"]
+    assert names == [*BUNDLED, "mine.safetensors"]
     image = pictures(batch=1)
     made, maps = node().deblur(image, "mine.safetensors", 0.5, 1.0)
     levels = np.rint(image[0].numpy() * 65535).astype(np.uint16)
