@@ -1,7 +1,8 @@
 import pytest
 import torch
+import torch.nn.functional as F
 
-from unsmear.inference.regions import SURE, sure_regions
+from unsmear.inference.regions import SURE, number_regions, sure_regions
 
 
 def windows(*rows):
@@ -62,3 +63,34 @@ def test_nothing_kept_stays_nothing():
 def test_a_threshold_of_nothing_is_always_sure():
     kept = torch.ones(16, 16, dtype=torch.bool)
     assert sure_regions(kept, torch.full((16, 16), 1e-6), 0.0, 8).all()
+
+
+def flooded(cells, start):
+    """The cells that are connected with a first one, found step by step."""
+    region = torch.zeros_like(cells)
+    region[start] = True
+    while True:
+        grown = (F.max_pool2d(region.float()[None], 3, 1, 1)[0] > 0) & cells
+        if torch.equal(grown, region):
+            return region
+        region = grown
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.35, 0.5, 1.0])
+def test_regions_are_what_a_flood_reaches(share):
+    cells = torch.rand(40, 31, generator=torch.Generator().manual_seed(0)) < share
+    numbers = number_regions(cells)
+    for start in map(tuple, cells.nonzero().tolist()):
+        assert torch.equal(numbers == numbers[start], flooded(cells, start))
+
+
+def test_a_long_winding_region_takes_few_rounds(monkeypatch):
+    cells = torch.zeros(201, 300, dtype=torch.bool)
+    cells[::2] = True
+    cells[1::4, -1] = cells[3::4, 0] = True
+    rounds = []
+    pool = F.max_pool2d
+    monkeypatch.setattr(F, "max_pool2d", lambda *a, **k: rounds.append(1) or pool(*a, **k))
+    numbers = number_regions(cells)
+    assert (numbers[cells] == 0).all()
+    assert len(rounds) < 30

@@ -34,11 +34,30 @@ def sure_regions(kept: Tensor, confidence: Tensor, threshold: float, side: int) 
     padding = (0, -w % side, 0, -h % side)
     cells = F.max_pool2d(F.pad(kept.float()[None], padding), side)
     padded = F.pad(confidence[None, None], padding, mode="replicate")[0]
-    sure = cells * (F.avg_pool2d(padded, side) >= certain)
-    while True:
-        grown = F.max_pool2d(sure, 3, stride=1, padding=1) * cells
-        if torch.equal(grown, sure):
-            break
-        sure = grown
-    pixels = sure[0].bool().repeat_interleave(side, 0).repeat_interleave(side, 1)
+    sure = (F.avg_pool2d(padded, side) >= certain)[0] & (cells > 0)[0]
+    numbers = number_regions(cells[0] > 0)
+    stays = torch.zeros(numbers.numel(), dtype=torch.bool)
+    stays[numbers[sure]] = True
+    pixels = stays[numbers].repeat_interleave(side, 0).repeat_interleave(side, 1)
     return kept & pixels[:h, :w]
+
+
+def number_regions(cells: Tensor) -> Tensor:
+    """Number the regions of a map: bool [h, w] -> int64 [h, w], equal where cells are connected.
+
+    A region's number is the place of its first cell, row by row; other cells have their own. In
+    each round a region's parts take the least number around them and pass it on to all that share
+    theirs, so that winding ones take few rounds, too.
+    """
+    h, w = cells.shape
+    numbers = torch.arange(h * w)
+    inside = cells.flatten()
+    while True:
+        seen = torch.where(inside, numbers, h * w).double()
+        least = -F.max_pool2d(-seen.reshape(1, h, w), 3, stride=1, padding=1).flatten()
+        least = torch.where(inside, least.long(), numbers)
+        joined = least.scatter_reduce(0, numbers, least, "amin")
+        joined = joined[joined]
+        if torch.equal(joined, numbers):
+            return numbers.reshape(h, w)
+        numbers = joined
