@@ -4,12 +4,10 @@ import warnings
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from PIL import Image
 
 from unsmear.errors import InputError
 from unsmear.inference import Deblurrer, Steering
-from unsmear.inference.restoration import Request, restore_tiled, restore_whole
 from unsmear.layers import window_scores
 from unsmear.models.cost import network_cost
 from unsmear.models.srn import SRN
@@ -161,28 +159,6 @@ def test_tiles_agree_with_the_whole(mild_network, wishes):
     assert difference.max() <= 1
 
 
-def test_tiles_decide_as_the_whole(mild_network):
-    torch.manual_seed(0)
-    picture = F.interpolate(torch.rand(1, 3, 20, 60), size=(200, 650), mode="bicubic")[0]
-    region = torch.zeros(200, 650, dtype=torch.bool)
-    region[20:140, 180:250] = region[90:100, 480:540] = True  # in no window that wraps
-    given = Request(region=region)
-    whole, tiled = (run(mild_network, picture, given) for run in (restore_whole, in_tiles))
-    assert 0 < sum(kept for kept, _ in whole.windows) < sum(windows for _, windows in whole.windows)
-    for mine, theirs in zip(tiled.keep, whole.keep, strict=True):
-        assert torch.equal(mine, theirs)
-    assert torch.equal(tiled.kept, whole.kept)
-    assert tiled.windows == whole.windows
-
-    whole, tiled = (run(mild_network, picture, Request()) for run in (restore_whole, in_tiles))
-    assert 0.1 < whole.kept.float().mean() < 0.9
-    assert (tiled.kept == whole.kept).float().mean() > 0.98
-
-
-def in_tiles(network, picture, request):
-    return restore_tiled(network, picture, request, 256)
-
-
 def test_short_memory_halves_the_tile(mild_network, photo, monkeypatch):
     monkeypatch.setattr("unsmear.inference.deblurrer.SMALLEST_TILE", 128)
     real, sides = type(mild_network).forward, []
@@ -194,9 +170,10 @@ def test_short_memory_halves_the_tile(mild_network, photo, monkeypatch):
         return real(self, blurred, **options)
 
     monkeypatch.setattr(type(mild_network), "forward", short_of_memory)
-    result = deblur(mild_network, photo)
-    assert result.report.tiles == 2 * 3
-    assert sides[:3] == [300, 256, 128]  # the whole, then first passes over tiles
+    wide = np.tile(photo, (1, 5, 1))[:128]
+    result = deblur(mild_network, wide)
+    assert result.report.tiles == 4
+    assert sides[:3] == [1500, 768 + 512, 384 + 512]  # the whole, then tiles in their surroundings
 
 
 def test_memory_that_never_suffices_is_an_error_of_ours(mild_network, photo, monkeypatch):

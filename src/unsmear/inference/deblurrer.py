@@ -23,10 +23,10 @@ from unsmear.inference.restoration import (
     Progress,
     Request,
     Restoration,
-    restore_tiled,
     restore_whole,
 )
 from unsmear.inference.steering import Steering
+from unsmear.inference.tiles import restore_tiled
 from unsmear.models import DEFAULT_MODEL, DeblurringNetwork, load_model
 from unsmear.models.cost import network_cost
 from unsmear.runtime import available_memory, resolve_device, resolve_dtype
