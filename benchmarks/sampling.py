@@ -2,8 +2,8 @@
 
     python benchmarks/sampling.py [--family saphn] [--size 256x256] [--repeats 5] [--device cpu]
 
-The networks take turns, so that a busy machine slows all of them alike; medians are compared. Fresh
-weights: time does not depend on their values.
+The networks take turns, and another one begins each round, so that a busy machine slows all of them
+alike; medians are compared. Fresh weights: time does not depend on their values.
 """
 
 from __future__ import annotations
@@ -43,8 +43,11 @@ def main() -> None:
     calls |= {f"budget {budget:+.0%}": (sampled, {"budget": budget}) for budget in BUDGETS}
     times: dict[str, list[float]] = {name: [] for name in calls}
     with torch.inference_mode():
-        for _ in range(options.repeats + 1):
-            for name, (network, wishes) in calls.items():
+        for number in range(options.repeats + 1):
+            names = list(calls)
+            first = number % len(names)
+            for name in names[first:] + names[:first]:
+                network, wishes = calls[name]
                 synchronise(device)
                 started = time.perf_counter()
                 network(picture, **wishes)

@@ -92,6 +92,18 @@ def test_channels_stay_last():
         assert pixel_rows(out).data_ptr() == out.data_ptr()  # no copy
 
 
+def test_what_may_be_overwritten_is_not_copied():
+    x = torch.rand(2, 3, 5, 6).to(memory_format=torch.channels_last)
+    selection = Selection(torch.tensor([[4, 29], [0, 7]]), None, 5, 6)
+    pixels = torch.rand(2, 3, 2)
+    wanted = put_back(pixels, x, selection)
+    assert not torch.equal(wanted, x)
+    out = put_back(pixels, x, selection, overwrite=True)
+    assert out.data_ptr() == x.data_ptr()
+    assert torch.equal(out, wanted)
+    assert torch.equal(x, wanted)
+
+
 def test_images_with_fewer_pixels_keep_the_others():
     drawn = torch.zeros(3, 1, 4, 4)
     drawn[0, 0, 1], drawn[1, 0, 2, 3] = 1, 1  # four pixels, one, none

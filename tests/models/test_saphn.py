@@ -89,6 +89,15 @@ def test_a_batch_equals_its_pictures_one_by_one(sampling):
                 assert torch.equal(one.drawn, many.drawn[k : k + 1])
 
 
+@pytest.mark.parametrize("cross_level", [False, True])
+def test_maps_overwritten_without_gradients_change_nothing(cross_level):
+    network, blurred = livened(tiny(cross_level=cross_level)), torch.rand(2, 3, 16, 24)
+    with torch.no_grad():
+        overwritten = network(blurred).stages
+    for mine, kept in zip(overwritten, network(blurred).stages, strict=True):
+        torch.testing.assert_close(mine, kept.detach())
+
+
 def test_sampling_every_pixel_equals_processing_everything(monkeypatch):
     network, blurred = livened(tiny()), torch.rand(2, 3, 16, 24)
     with torch.no_grad():

@@ -160,16 +160,20 @@ def gather_pixels(x: Tensor, selection: Selection | None) -> Tensor:
     return F.embedding(selection.rows, pixel_rows(x)).transpose(1, 2)
 
 
-def put_back(pixels: Tensor, onto: Tensor, selection: Selection | None) -> Tensor:
+def put_back(
+    pixels: Tensor, onto: Tensor, selection: Selection | None, *, overwrite: bool = False
+) -> Tensor:
     """Undo :func:`gather_pixels` (s' of eq. 3).
 
     Args:
         pixels: [B, C, L].
         onto: [B, C, H, W], what the pixels that were not sampled keep.
         selection: where ``pixels`` came from; None: every pixel in order.
+        overwrite: change ``onto`` itself where it can be, instead of a copy of the whole map; not
+            for gradients.
 
     Returns:
-        A new [B, C, H, W].
+        [B, C, H, W]; a new one unless ``overwrite``.
     """
     b, c, h, w = onto.shape
     if selection is None:
@@ -178,7 +182,9 @@ def put_back(pixels: Tensor, onto: Tensor, selection: Selection | None) -> Tenso
         kept = gather_pixels(onto, selection)
         pixels = torch.where(selection.valid[:, None], pixels, kept)
     rows = pixels.transpose(1, 2).reshape(-1, c).to(onto.dtype)
-    out = pixel_rows(onto).index_copy(0, selection.rows.flatten(), rows)
+    every = pixel_rows(onto)
+    copy = every.index_copy_ if overwrite else every.index_copy
+    out = copy(0, selection.rows.flatten(), rows)
     return out.view(b, h, w, c).permute(0, 3, 1, 2)
 
 

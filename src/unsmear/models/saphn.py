@@ -183,7 +183,7 @@ class ContentAwareBlock(nn.Module):
     def forward(
         self, x: Tensor, grid: int, selection: Selection | None, encoder: Tensor | None
     ) -> Tensor:
-        """Process some pixels and put them back.
+        """Process some pixels and put them back; with gradients off, into ``x`` itself.
 
         Args:
             x: [B, C, H, W].
@@ -193,7 +193,8 @@ class ContentAwareBlock(nn.Module):
         """
         pixels = gather_pixels(x, selection)
         seen = self.content(x, pixels, coarsen(x, grid), selection, encoder)
-        return put_back(pixels + self.mix(F.relu(seen)), x, selection)
+        mixed = pixels + self.mix(F.relu(seen))
+        return put_back(mixed, x, selection, overwrite=not torch.is_grad_enabled())
 
 
 class CrossLevel(nn.Module):
@@ -208,7 +209,10 @@ class CrossLevel(nn.Module):
         )
 
     def forward(self, x: Tensor, lower: Tensor, grid: int, selection: Selection | None) -> Tensor:
-        """[B, C, H, W] with the lower stage's [B, C, H/grid, W/grid] -> [B, C, H, W]."""
+        """[B, C, H, W] with the lower stage's [B, C, H/grid, W/grid] -> [B, C, H, W].
+
+        With gradients off ``x`` may be overwritten.
+        """
         pixels = gather_pixels(x, selection)
         if self.attention is None:
             nearest = lower.repeat_interleave(grid, 2).repeat_interleave(grid, 3)
@@ -216,7 +220,7 @@ class CrossLevel(nn.Module):
         else:
             guide = coarsen(x, grid).flatten(2)
             found = self.attention(lower.flatten(2), guide, pixels)
-        return put_back(pixels + found, x, selection)
+        return put_back(pixels + found, x, selection, overwrite=not torch.is_grad_enabled())
 
 
 class StageOutput(NamedTuple):
