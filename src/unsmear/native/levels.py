@@ -46,6 +46,15 @@ class Level:
         self.product = torch.bfloat16 if in_pairs else torch.float32
         self.library = _library(level)
 
+    def call(self, name: str, *given: ctypes.Structure | Tensor) -> None:
+        """Run the kernel ``name`` for the number type, which takes everything by its address."""
+        self.entry(name)(
+            *(
+                ctypes.c_void_p(each.data_ptr()) if isinstance(each, Tensor) else ctypes.byref(each)
+                for each in given
+            )
+        )
+
     def entry(self, name: str) -> ctypes._NamedFuncPointer:
         """The function ``name`` for the number type."""
         return self.library[f"{name}_{_TYPES[self.dtype]}"]

@@ -69,16 +69,14 @@ class PackedPredictor:
         judged = tokens.new_empty(rows, self._judged)
         groups = self._level.library.rows_of_totals(ctypes.byref(job))
         totals = torch.empty(groups, self._channels, dtype=torch.float32)
-        self._call("embed", job, tokens, judged, totals)
+        self._level.call("embed", self._predictor, job, tokens, judged, totals)
         total = totals.sum(dim=0, dtype=torch.float64).float()
         own, bias = self._folded.shared(total / (h * w), mean)
         scores = torch.empty(rows, 2, dtype=torch.float32)
-        self._call("judge", job, judged, plain(_fill(bias, self._judged)), scores)
+        self._level.call(
+            "judge", self._predictor, job, judged, plain(_fill(bias, self._judged)), scores
+        )
         return scores[: h * w].reshape(h, w, 2), own
-
-    def _call(self, half: str, job: _Image, *tensors: Tensor) -> None:
-        pointers = (ctypes.c_void_p(tensor.data_ptr()) for tensor in tensors)
-        self._level.entry(half)(ctypes.byref(self._predictor), ctypes.byref(job), *pointers)
 
 
 class _Predictor(ctypes.Structure):

@@ -61,7 +61,7 @@ class AttentionCore:
     def run(self) -> Tensor:
         """What attention gives: [K, 64, C] of the type of ``q``."""
         out = torch.empty_like(self._q)
-        self._call("attend", self._q, self._kv, out)
+        self._level.call("attend", self._job, self._q, self._kv, out)
         return out
 
     def gradients(self, slope: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -70,12 +70,10 @@ class AttentionCore:
         parts = self._level.library.parts_of_bias_slopes(ctypes.byref(self._job))
         totals = torch.empty(parts, *self._bias.shape)
         slope = slope.to(q_slope.dtype).contiguous()
-        self._call("attend_back", self._q, self._kv, slope, q_slope, kv_slope, totals)
+        self._level.call(
+            "attend_back", self._job, self._q, self._kv, slope, q_slope, kv_slope, totals
+        )
         return q_slope, kv_slope, totals.sum(dim=0)
-
-    def _call(self, name: str, *tensors: Tensor) -> None:
-        pointers = (ctypes.c_void_p(tensor.data_ptr()) for tensor in tensors)
-        self._level.entry(name)(ctypes.byref(self._job), *pointers)
 
 
 class _Attention(ctypes.Structure):

@@ -46,7 +46,7 @@ class WindowMixing:
     def run(self) -> Tensor:
         """What comes out: [K, 64, channels] of the type of ``hidden``."""
         out = torch.empty_like(self._hidden)
-        self._call("mix", self._hidden, out)
+        self._level.call("mix", self._job, self._hidden, out)
         return out
 
     def gradients(self, slope: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -55,13 +55,9 @@ class WindowMixing:
         parts = self._level.library.parts_of_tap_slopes(ctypes.byref(self._job))
         totals = torch.empty(parts, len(self._taps) + 1, hidden_slope.shape[-1])
         slope = slope.to(hidden_slope.dtype).contiguous()
-        self._call("mix_back", self._hidden, slope, hidden_slope, totals)
+        self._level.call("mix_back", self._job, self._hidden, slope, hidden_slope, totals)
         *taps, bias = totals.sum(dim=0)
         return hidden_slope, torch.stack(taps), bias
-
-    def _call(self, name: str, *tensors: Tensor) -> None:
-        pointers = (ctypes.c_void_p(tensor.data_ptr()) for tensor in tensors)
-        self._level.entry(name)(ctypes.byref(self._job), *pointers)
 
 
 class _Mixing(ctypes.Structure):
