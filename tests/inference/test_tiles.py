@@ -82,7 +82,9 @@ def test_with_nothing_to_judge_one_pass_does(small_network, picture, monkeypatch
 
     whole = restore_whole(small_network, picture, Request(dense=True))
     monkeypatch.setattr(type(small_network), "forward", counted)
-    tiled = in_tiles(small_network, picture, Request(dense=True), 384)
+    told = []
+    tiled = restore_tiled(small_network, picture, Request(dense=True), 384, told.append)
+    assert told == pytest.approx([1 / 3, 2 / 3, 1])
     assert len(calls) == tiled.tiles == 3
     assert all(width <= 384 + 2 * small_network.surroundings for _, width in calls)
     assert (tiled.restored - whole.restored).abs().max() < 1e-5

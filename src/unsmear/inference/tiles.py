@@ -130,12 +130,12 @@ def restore_tiled(
     means: list[Tensor] | None = None
     made = None
     for number in range(1 + len(network.predictor_places)):  # each pass settles one mean, or more
-        told = None if progress is None else _share(progress, number, judges)
+        told = _share(progress, number) if progress and judges else progress
         made = _pass(network, frame, request, tiles, means, told)
         if not judges or (means is not None and _settled(means, made.means)):
             break
         means = made.means
-    if progress:
+    if progress and judges:
         progress(1.0)
     assert made is not None
     restored, blur_map = made.restored[:, :height, :width], made.blur_map[:height, :width]
@@ -245,14 +245,10 @@ def _settled(before: list[Tensor], after: list[Tensor]) -> bool:
     return all(bool((a - b).abs().amax() < SETTLED) for a, b in zip(before, after, strict=True))
 
 
-def _share(progress: Progress, number: int, judges: bool) -> Callable[[float], None]:
-    """Progress of pass ``number``, counted from 0, of a likely number of passes."""
-
-    def tell(share: float) -> None:
-        passes = LIKELY_PASSES if judges else 1
-        progress(min((number + share) / passes, 1 - 0.5 / passes))
-
-    return tell
+def _share(progress: Progress, number: int) -> Progress:
+    """Progress of pass ``number``, counted from 0, of a number of passes that is only likely."""
+    most = 1 - 0.5 / LIKELY_PASSES
+    return lambda share: progress(min((number + share) / LIKELY_PASSES, most))
 
 
 def _scaled(part: slice, scale: int) -> slice:
