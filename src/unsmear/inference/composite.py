@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -35,65 +36,76 @@ def kept_weight(kept: Tensor) -> Tensor:
     1 in the windows grown by :data:`GROW`, 0 from :data:`FEATHER` pixels further on.
     """
     reach = GROW + FEATHER
-    return _feathered(_grown(kept.float()[None], reach - FEATHER // 2))
+    return _feathered(_grown(kept, reach - FEATHER // 2))
 
 
 def region_weight(region: Tensor) -> Tensor:
     """Weight of the change in a user's region: bool [H, W] -> float [H, W], 0 outside it."""
-    shrunk = 1 - _grown(1 - region.float()[None], FEATHER // 2)
+    shrunk = ~_grown(~region, FEATHER // 2)
     return torch.where(region, _feathered(shrunk), 0.0)
 
 
 def _grown(mask: Tensor, reach: int) -> Tensor:
-    mask = F.max_pool2d(mask, (2 * reach + 1, 1), stride=1, padding=(reach, 0))
-    return F.max_pool2d(mask, (1, 2 * reach + 1), stride=1, padding=(0, reach))
+    """Grow a bool map [H, W] by ``reach`` pixels to every side, corners too."""
+    for axis in range(2):
+        mask = F.pad(mask, (0, 0, reach, reach) if axis == 0 else (reach, reach), value=False)
+        # Of two runs, one moved by the other's length, comes one of twice that: far fewer
+        # passes than pixels in the reach.
+        run = 1
+        while run <= 2 * reach:
+            step = min(run, 2 * reach + 1 - run)
+            rest = mask.shape[axis] - step
+            mask = mask.narrow(axis, 0, rest) | mask.narrow(axis, step, rest)
+            run += step
+    return mask
 
 
 def _feathered(mask: Tensor) -> Tensor:
     half = FEATHER // 2
-    padded = F.pad(mask, (half, half, half, half), mode="replicate")
+    padded = F.pad(mask.float()[None], (half, half, half, half), mode="replicate")
     rows = F.avg_pool2d(padded, (2 * half + 1, 1), stride=1)
     return F.avg_pool2d(rows, (1, 2 * half + 1), stride=1)[0]
 
 
 def compose(rgb: np.ndarray, restored: Tensor, weight: Tensor) -> Composite:
-    """Put a restored picture into its input.
+    """Put a restored picture into its input, cell by cell where there is any weight.
 
     Args:
         rgb: (H, W, 3) uint8 or uint16, the input.
         restored: [3, H, W] in [0, 1], what the network made of it.
         weight: [H, W] in [0, 1]; where it is 0 the input stays to the bit.
     """
+    height, width = rgb.shape[:2]
+    out, touched, refused = rgb.copy(), np.zeros((height, width), bool), 0
+    for top, left in product(range(0, height, CELL), range(0, width, CELL)):
+        cell = slice(top, top + CELL), slice(left, left + CELL)
+        if not weight[cell].any():
+            continue
+        made = _composed(rgb[cell], restored[:, cell[0], cell[1]], weight[cell])
+        if made is None:
+            refused += 1
+            continue
+        different = made != rgb[cell]
+        changed = different[..., 0] | different[..., 1] | different[..., 2]
+        touched[cell] = changed & (weight[cell] > 0).numpy()
+        np.copyto(out[cell], made, where=touched[cell][..., None])
+    return Composite(out, touched, refused)
+
+
+def _composed(rgb: np.ndarray, restored: Tensor, weight: Tensor) -> np.ndarray | None:
+    """One cell, like :func:`compose`; None where what the network made is not sane.
+
+    That is, where it is not finite or its mean colour drifts. Motion blur moves light about but
+    neither adds nor removes it, so the mean of what changed may not. It is taken over the changed
+    area, yet over an eighth of a whole cell at least: light does cross the border of a small area.
+    """
     white = float(np.iinfo(rgb.dtype).max)
     source = torch.from_numpy(rgb.astype(np.float32) / white).permute(2, 0, 1)
-    change = (restored.clamp(0, 1) - source) * weight
-    sane = _sane_cells(change, restored, weight)
-    refused = int((~sane).sum())
-    if refused:
-        inside = F.interpolate(sane.float()[None, None], scale_factor=CELL)[0, 0]
-        inside = inside[: rgb.shape[0], : rgb.shape[1]] > 0
-        change = torch.where(inside, change, 0.0)
-    out = ((source + change) * white).round_().clamp_(0, white)
-    made = out.permute(1, 2, 0).numpy().astype(rgb.dtype)
-    touched = (made != rgb).any(axis=2) & (weight > 0).numpy()
-    return Composite(np.where(touched[..., None], made, rgb), touched, refused)
-
-
-def _sane_cells(change: Tensor, restored: Tensor, weight: Tensor) -> Tensor:
-    """Cells whose output is finite and keeps the mean colour: bool [H, W] / CELL, rounded up.
-
-    Motion blur moves light about but neither adds nor removes it, so the mean of what changed may
-    not drift. It is taken over the changed area, yet over an eighth of a cell at least: light does
-    cross the border of a small area.
-    """
-    finite = torch.isfinite(restored).all(dim=0) | (weight == 0)
-    bad = _cell_sums(~finite) > 0
-    area = _cell_sums(weight).clamp(min=CELL * CELL / 8)
-    drift = torch.stack([_cell_sums(torch.nan_to_num(c)) for c in change]).abs() / area
-    return ~bad & (drift.amax(dim=0) <= LARGEST_DRIFT)
-
-
-def _cell_sums(values: Tensor) -> Tensor:
-    h, w = values.shape
-    padded = F.pad(values.float(), (0, -w % CELL, 0, -h % CELL))
-    return F.avg_pool2d(padded[None], CELL)[0] * (CELL * CELL)
+    worked = weight > 0
+    change = torch.where(worked, (restored.clamp(0, 1) - source) * weight, 0.0)
+    drift = change.sum(dim=(1, 2)).abs() / weight.sum().clamp(min=CELL * CELL / 8)
+    finite = restored.isfinite() | ~worked
+    if not bool(finite.all()) or bool((drift > LARGEST_DRIFT).any()):
+        return None
+    made = ((source + change) * white).round_().clamp_(0, white)
+    return made.permute(1, 2, 0).numpy().astype(rgb.dtype)

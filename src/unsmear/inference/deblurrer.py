@@ -235,7 +235,7 @@ class Deblurrer:
             width=width,
             height=height,
             blurred_fraction=float(result.kept.float().mean()),
-            touched_fraction=float(touched.mean()),
+            touched_fraction=np.count_nonzero(touched) / touched.size,
             kept_windows=tuple(kept),
             multiply_adds_dense=cost.dense,
             multiply_adds_spent=spent.spent([(a, b) for a, b in shares]),

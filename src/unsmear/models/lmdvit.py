@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from unsmear.errors import InputError, ModelError
 from unsmear.layers import AdaWPT, FeedForward, Pruning, WindowBlock, partition_windows
-from unsmear.layers.chunks import chunk_length
+from unsmear.layers.upsampling import JoinedUpsampling
 from unsmear.models.network import DeblurringNetwork
 from unsmear.models.outputs import Restored
 from unsmear.models.padding import pad_to_multiple
@@ -118,7 +118,7 @@ class LMDViT(DeblurringNetwork):
             nn.Conv2d(dim, wider, 4, stride=2, padding=1) for dim, wider in pairwise(dims[:5])
         )
         self.grow = nn.ModuleList(
-            nn.ConvTranspose2d(below, dim // 2, 2, stride=2) for below, dim in pairwise(dims[4:])
+            JoinedUpsampling(below, dim // 2) for below, dim in pairwise(dims[4:])
         )
         self.output_proj = nn.Conv2d(dims[-1], 4, 3, padding=1)
         self.apply(_initialise)
@@ -233,7 +233,7 @@ class LMDViT(DeblurringNetwork):
             x = _convolve(shrink, x)
         x = run(self.bottleneck, x)
         for stage, grow in zip(self.decoder, self.grow, strict=True):
-            x = _grow_beside(grow, x, skips.pop())  # the smaller map is freed before the stage runs
+            x = grow(x, skips.pop())  # the smaller map is freed before the stage runs
             x = run(stage, x)
         return x
 
@@ -321,25 +321,6 @@ class _Run:
 def _convolve(conv: nn.Module, x: Tensor) -> Tensor:
     """Apply a convolution to [B, H, W, C]; the permuted view is torch's channels-last layout."""
     return conv(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-
-
-def _grow_beside(grow: nn.Module, x: Tensor, skip: Tensor) -> Tensor:
-    """Upsample [B, h, w, C'] and join the skip connection [B, 2 h, 2 w, C] behind its channels.
-
-    Without gradients it goes in bands of rows: at the widest place of the network a whole
-    upsampled map beside the joined one would be what decides how much memory a photo needs.
-    """
-    if torch.is_grad_enabled() or torch.compiler.is_compiling():
-        return torch.cat([_convolve(grow, x), skip], dim=-1)
-    b, h, w, channels = x.shape
-    grown_channels = cast(nn.ConvTranspose2d, grow).out_channels
-    joined = skip.new_empty(b, 2 * h, 2 * w, grown_channels + skip.shape[-1])
-    rows = max(1, chunk_length(channels, x.device) // (b * w))
-    for top in range(0, h, rows):
-        band = slice(2 * top, 2 * min(h, top + rows))
-        grown = _convolve(grow, x[:, top : top + rows])
-        torch.cat([grown, skip[:, band]], dim=-1, out=joined[:, band])
-    return joined
 
 
 def _check(blurred: Tensor, threshold: float) -> None:
