@@ -89,6 +89,67 @@ def test_few_items_are_under_way_at_once(ahead: int, slow: str) -> None:
     assert 2 <= most <= 2 * ahead + 1
 
 
+@pytest.mark.parametrize("size", [2, 3])
+def test_small_items_are_worked_on_side_by_side_and_finished_in_order(size: int) -> None:
+    lock, busy, most, finished = threading.Lock(), 0, 0, []
+    meet = threading.Barrier(size, timeout=PATIENCE)
+
+    def work(item: int) -> int:
+        nonlocal busy, most
+        with lock:
+            busy += 1
+            most = max(most, busy)
+        if item < size:
+            meet.wait()  # all of these are under way, or none goes on
+        with lock:
+            busy -= 1
+        return item
+
+    overlap(range(11), int, work, finished.append, abreast=lambda _: size)
+    assert finished == list(range(11))
+    assert most == size
+
+
+def test_a_large_item_among_small_ones_has_none_beside_it() -> None:
+    lock, busy, seen = threading.Lock(), 0, {}
+
+    def work(item: int) -> int:
+        nonlocal busy
+        with lock:
+            busy += 1
+            seen[item] = (busy, threading.get_ident())
+        threading.Event().wait(0.01)
+        with lock:
+            busy -= 1
+        return item
+
+    overlap(range(9), int, work, int, abreast=lambda item: 1 if item % 4 == 2 else 2)
+    assert [seen[item] for item in (2, 6)] == [(1, threading.get_ident())] * 2
+
+
+@pytest.mark.parametrize("where", ["prepare", "work", "finish"])
+def test_what_is_raised_beside_others_ends_the_run(where: str) -> None:
+    finished: list[int] = []
+
+    def failing(name: str) -> Callable[[int], int]:
+        def stage(item: int) -> int:
+            if name == where and item == 4:
+                raise ValueError("item 4")
+            return item
+
+        return stage
+
+    def finish(item: int) -> None:
+        finished.append(failing("finish")(item))
+
+    before = set(threading.enumerate())
+    with pytest.raises(ValueError, match="item 4"):
+        overlap(range(99), failing("prepare"), failing("work"), finish, abreast=lambda _: 2)
+    assert finished == list(range(len(finished)))
+    assert len(finished) <= 4
+    assert set(threading.enumerate()) <= before
+
+
 def test_some_items_wait_until_all_before_them_are_finished() -> None:
     trace: list[tuple[str, int]] = []
     pause = threading.Event()

@@ -6,9 +6,11 @@ import json
 import shutil
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 from .makers import Run, make_photo, names
@@ -218,6 +220,49 @@ def test_a_large_photo_waits_until_the_one_before_is_written(
     monkeypatch.setattr(Deblurrer, "deblur", look_then_deblur)
     assert run(album).code == 0
     assert written == [False, True]
+
+
+@pytest.fixture
+def four_cores() -> Iterator[None]:
+    """What torch says of the machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("four_cores")
+def test_small_photos_share_the_cores(
+    photo: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from unsmear.batch import worker
+    from unsmear.inference import Deblurrer
+
+    photo.unlink()
+    for number in range(6):
+        make_photo(Path("album", f"{number}.png"), seed=number)
+    monkeypatch.setattr(worker, "MOST_ABREAST", 1)
+    assert run("album", "-o", "alone", "--threshold", "0").code == 0
+    monkeypatch.setattr(worker, "MOST_ABREAST", 2)
+    deblur, cores = Deblurrer.deblur, []
+    meet = threading.Barrier(2, timeout=PATIENCE)
+
+    def deblur_beside_another(*words: object) -> object:
+        cores.append(torch.get_num_threads())
+        if 1 < len(cores) < 4:  # the first photo is alone: it makes the engine
+            meet.wait()
+        return deblur(*words)  # pyright: ignore
+
+    monkeypatch.setattr(Deblurrer, "deblur", deblur_beside_another)
+    ended = run("album", "-o", "together", "--threshold", "0", "--json", "-")
+    assert ended.code == 0, ended.err
+    assert cores == [4, 2, 2, 2, 2, 2]
+    assert torch.get_num_threads() == 4
+    figures = [one["input"] for one in json.loads(ended.out)]
+    assert figures == [f"album/{number}.png" for number in range(6)]
+    for number in range(6):
+        alone, together = (Path(name, f"{number}.png") for name in ("alone", "together"))
+        assert alone.read_bytes() == together.read_bytes()
 
 
 def test_ctrl_c_leaves_what_is_finished(

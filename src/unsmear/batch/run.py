@@ -1,10 +1,14 @@
-"""Doing many jobs: the next photo is read and the last one written while the network works."""
+"""Doing many jobs: the next photo is read and the last one written while the network works.
+
+Several small photos are worked on at a time.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import math
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -111,6 +115,7 @@ class Run:
         self.begin = begin
         self.watch = watch
         self.ahead = ahead
+        self._watching = threading.Lock()
 
     def do(self, steps: Iterable[Step]) -> None:
         """Do all jobs.
@@ -126,6 +131,7 @@ class Run:
                 self._leave,
                 ahead=self.ahead,
                 alone=self._fills_memory,
+                abreast=self._abreast,
             )
 
     def _enter(self, step: Step) -> _Passage | Ending:
@@ -142,16 +148,26 @@ class Run:
         return passage
 
     def _pass(self, passage: _Passage | Ending) -> _Passage | Ending:
+        abreast = self._abreast(passage)
         if isinstance(passage, _Passage):
             if self.watch is not None:
                 self.watch.begin(passage.job.name)
             picture, passage.picture = passage.picture, None
             if picture is not None:
+                # Shares of several photos at a time would drive the bar to and fro.
+                advance = self._advance if abreast == 1 else lambda share: None
                 with self._under_way(passage):
-                    passage.result = self.worker.deblur(passage.job, picture, self._advance)
+                    passage.result = self.worker.deblur(passage.job, picture, advance, abreast)
         if self.watch is not None:
-            self.watch.finish()
+            with self._watching:
+                self.watch.finish()
         return passage
+
+    def _abreast(self, passage: _Passage | Ending) -> int:
+        """How many photos like this one are worked on at a time."""
+        if isinstance(passage, Ending) or passage.picture is None:
+            return self.worker.abreast(0)
+        return self.worker.abreast(math.prod(passage.picture.size))
 
     def _advance(self, share: float) -> None:
         if self.watch is not None:

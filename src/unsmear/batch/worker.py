@@ -21,6 +21,11 @@ from unsmear.images import Picture, encode_picture, read_picture, write_picture
 if TYPE_CHECKING:
     from unsmear.inference import Deblurred, Deblurrer, Steering
 
+# Photos whose network takes no more memory than this are worked on side by side on a CPU, where one
+# alone does not keep all cores busy.
+SMALL = 256 << 20  # bytes
+MOST_ABREAST = 4
+
 
 class Worker:
     """Does jobs with one network.
@@ -37,15 +42,19 @@ class Worker:
         self.wishes = wishes
         self.places = places
         self.mask = None if wishes.mask is None else read_mask(wishes.mask, wishes.max_pixels)
+        self._cores = 1
 
     @cached_property
     def engine(self) -> Deblurrer:
         """The engine; made when the first photo has been read, since torch takes its time."""
         with _collector_resting():
+            import torch
+
             from unsmear.inference import Deblurrer
             from unsmear.runtime import tune_process
 
         tune_process()
+        self._cores = torch.get_num_threads()
         wishes = self.wishes
         try:
             return Deblurrer(
@@ -89,8 +98,23 @@ class Worker:
             )
         return settle(job, picture.format), picture
 
-    def deblur(self, job: Job, picture: Picture, progress: Callable[[float], None]) -> Deblurred:
-        """Deblur a photo; ``progress`` is told the share that is done, in [0, 1].
+    def abreast(self, pixels: int) -> int:
+        """How many photos of so many pixels to work on at a time; 1 until the engine is there."""
+        if "engine" not in self.__dict__ or self.engine.device.type != "cpu":
+            return 1
+        is_small = pixels * self.engine.bytes_per_pixel() <= SMALL
+        return min(MOST_ABREAST, self._cores) if is_small else 1
+
+    def deblur(
+        self, job: Job, picture: Picture, progress: Callable[[float], None], abreast: int = 1
+    ) -> Deblurred:
+        """Deblur a photo.
+
+        Args:
+            job: what it is called.
+            picture: the photo.
+            progress: told the share that is done, in [0, 1].
+            abreast: how many photos, this one among them, share the cores.
 
         Raises:
             InputError: the photo does not fit the wishes, or into memory.
@@ -98,8 +122,22 @@ class Worker:
             OutputError: its result could not be written.
         """
         check_destination(job, self.places)
-        with _naming(job):
+        with _naming(job), self._share_of_the_cores(abreast):
             return self.engine.deblur(picture, self.steering, progress)
+
+    @contextlib.contextmanager
+    def _share_of_the_cores(self, abreast: int) -> Iterator[None]:
+        """Let torch use one of so many equal shares in this thread."""
+        if abreast == 1:
+            yield
+            return
+        import torch
+
+        torch.set_num_threads(max(1, self._cores // abreast))
+        try:
+            yield
+        finally:
+            torch.set_num_threads(self._cores)  # which is also what new threads begin with
 
     def write(self, job: Job, result: Deblurred) -> Outcome:
         """Write the result and the map.

@@ -22,9 +22,9 @@ from unsmear.images.jpeg_segments import DHT, DQT, DRI, EOI, SOS, Segment, split
 _BASELINE, _EXTENDED = 0xC0, 0xC1
 
 _LANES = 4096
-_SHORTEST_LANE = 4096  # bits; fewer would seldom be enough to fall into step
+_SHORTEST_LANE = 1024  # bits; fewer would seldom be enough to fall into step
 _STEPS = 64  # between looks at which lanes are done
-_MOST_ROUNDS = 256
+_MOST_ROUNDS = 1024
 _BLOCKS_AT_ONCE = 1 << 16
 
 # What is known of the symbol that some bits begin with, packed into one integer:
