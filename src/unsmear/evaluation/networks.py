@@ -88,7 +88,8 @@ class NetworkRestorer(Deblurrer):
         rgb = (blurred[0].permute(1, 2, 0) * 255).round().numpy().astype(np.uint8)
         weight = self._weight(result, None, Steering(dense=self._asked.dense))
         made = compose(rgb, result.restored, weight).rgb
-        return torch.from_numpy(made).permute(2, 0, 1)[None].float() / 255
+        # Planes, as every other picture that is judged: SSIM's rounding follows the layout.
+        return torch.from_numpy(made).permute(2, 0, 1)[None].contiguous().float() / 255
 
     def _decisions(self, result: Restoration) -> Iterator[Decision]:
         network = self.network
