@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from unsmear.errors import InputError
 from unsmear.layers.pixel_sampling import PixelSampler, Sampling, Selection, policy_gradient_loss
@@ -20,6 +21,12 @@ def small(name, sampling=True):
     if name == "dmphn":
         return DMPHN(DMPHNConfig(embed_dim=2, sampling=sampling)).eval()
     return SRN(SRNConfig(embed_dim=2, blocks=1, kernel_size=3, sampling=sampling)).eval()
+
+
+def multiply_adds(network, side):
+    with torch.no_grad(), FlopCounterMode(display=False) as counted:
+        network.eval()(torch.empty(1, 3, side, side, device="meta"))
+    return counted.get_total_flops() / 2
 
 
 def choosing_all(order):
@@ -155,3 +162,10 @@ def test_budgets_that_cannot_be_are_refused(name):
         small(name, sampling=False)(blurred, budget=0.1)
     with pytest.raises(InputError, match="budget lies in"):
         small(name)(blurred, budget=1.5)
+
+
+@pytest.mark.parametrize(("network", "config"), [(DMPHN, DMPHNConfig), (SRN, SRNConfig)])
+def test_sampling_costs_about_as_much(network, config):
+    with torch.device("meta"):
+        uniform, sampled = (network(config(sampling=sampling)) for sampling in (False, True))
+    assert multiply_adds(sampled, 128) == pytest.approx(multiply_adds(uniform, 128), rel=0.02)

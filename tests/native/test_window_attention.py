@@ -4,6 +4,13 @@ import torch
 from unsmear import native
 from unsmear.layers import WindowAttention
 
+from .agreement import (
+    assert_equal_to,
+    assert_more_exact,
+    assert_near,
+    assert_threads_change_nothing,
+)
+
 pytestmark = pytest.mark.skipif(
     not native.usable_levels(), reason="the native kernels are not built, or not for this machine"
 )
@@ -43,8 +50,7 @@ def run_native(q, kv, bias, seams, kinds, slope, level=None):
 def test_float32_is_the_plain_form(heads, size, seams, level):
     given = make_windows(torch.float32, heads=heads, size=size, seams=seams)
     wanted = run_plain(*given, torch.float64)
-    for ours, theirs in zip(run_native(*given, level), wanted, strict=True):
-        torch.testing.assert_close(ours.double(), theirs, atol=1e-4, rtol=1e-4)
+    assert_equal_to(run_native(*given, level), wanted)
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -52,30 +58,21 @@ def test_bfloat16_is_at_least_as_exact_as_torch(level):
     given = make_windows(torch.bfloat16)
     wanted = run_plain(*given, torch.float64)
     ours, theirs = run_native(*given, level), run_plain(*given, torch.bfloat16)
-    for one, other, exact in zip(ours, theirs, wanted, strict=True):
-        assert (one - exact).norm() <= (other - exact).norm()
-        assert (one - exact).norm() < 4e-3 * exact.norm()
+    assert_more_exact(ours, theirs, wanted)
+    assert_near(ours, wanted, 4e-3)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_threads_change_nothing(dtype, monkeypatch):
     given = make_windows(dtype, count=70)
-    results = []
-    for threads in (1, 2, 5, 64):
-        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
-        results.append(run_native(*given))
-    for result in results:
-        assert all(map(torch.equal, result, results[0]))
+    assert_threads_change_nothing(lambda: run_native(*given), monkeypatch)
 
 
 @pytest.mark.parametrize("level", LEVELS)
 def test_logits_may_be_large(level):
     q, *others = make_windows(torch.float32)
     given = (q * 300, *others)
-    for ours, theirs in zip(
-        run_native(*given, level), run_plain(*given, torch.float64), strict=True
-    ):
-        assert (ours - theirs).norm() < 1e-3 * theirs.norm()
+    assert_near(run_native(*given, level), run_plain(*given, torch.float64), 1e-3)
 
 
 @pytest.mark.parametrize("level", LEVELS)

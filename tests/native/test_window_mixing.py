@@ -4,6 +4,13 @@ import torch.nn.functional as F
 
 from unsmear import native
 
+from .agreement import (
+    assert_equal_to,
+    assert_more_exact,
+    assert_near,
+    assert_threads_change_nothing,
+)
+
 pytestmark = pytest.mark.skipif(
     not native.usable_levels(), reason="the native kernels are not built, or not for this machine"
 )
@@ -42,8 +49,7 @@ def run_native(hidden, weight, bias, slope, level=None):
 def test_float32_is_the_plain_form(channels, level):
     given = make_windows(torch.float32, channels=channels)
     wanted = run_plain(*given, torch.float64)
-    for ours, theirs in zip(run_native(*given, level), wanted, strict=True):
-        torch.testing.assert_close(ours.double(), theirs, atol=1e-4, rtol=1e-4)
+    assert_equal_to(run_native(*given, level), wanted)
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -51,30 +57,21 @@ def test_bfloat16_is_at_least_as_exact_as_torch(level):
     given = make_windows(torch.bfloat16)
     wanted = run_plain(*given, torch.float64)
     ours, theirs = run_native(*given, level), run_plain(*given, torch.bfloat16)
-    for one, other, exact in zip(ours, theirs, wanted, strict=True):
-        assert (one - exact).norm() <= (other - exact).norm()
-        assert (one - exact).norm() < 3e-3 * exact.norm()
+    assert_more_exact(ours, theirs, wanted)
+    assert_near(ours, wanted, 3e-3)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_threads_change_nothing(dtype, monkeypatch):
     given = make_windows(dtype, count=70)
-    results = []
-    for threads in (1, 2, 5, 64):
-        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
-        results.append(run_native(*given))
-    for result in results:
-        assert all(map(torch.equal, result, results[0]))
+    assert_threads_change_nothing(lambda: run_native(*given), monkeypatch)
 
 
 @pytest.mark.parametrize("level", LEVELS)
 def test_far_from_zero(level):
     hidden, weight, bias, slope = make_windows(torch.float32)
     given = (hidden * 50, weight, bias, slope)
-    for ours, theirs in zip(
-        run_native(*given, level), run_plain(*given, torch.float64), strict=True
-    ):
-        assert (ours - theirs).norm() < 1e-5 * theirs.norm()
+    assert_near(run_native(*given, level), run_plain(*given, torch.float64), 1e-5)
 
 
 @pytest.mark.parametrize("level", LEVELS)
