@@ -12,7 +12,7 @@ from unsmear.cli.main import main
 from unsmear.errors import UnsmearError
 from unsmear.models import create_model, load_model, save_model
 from unsmear.models.weights import read_checkpoint
-from unsmear.training.run import newest_checkpoint, train
+from unsmear.training.run import TrainingCLI, newest_checkpoint, train
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -35,6 +35,16 @@ def test_a_run_trains_validates_and_exports(folder, arguments):
     # A finished run that is asked to go further goes on where it was.
     further = train(arguments("--trainer.max_steps=8"))
     assert read_checkpoint(further)[1]["unsmear.steps"] == "8"
+
+
+@pytest.mark.parametrize(("fast", "left_open"), [(True, "bf16-mixed"), (False, "32-true")])
+def test_a_precision_left_open_follows_the_processor(
+    recipe, arguments, monkeypatch, fast, left_open
+):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: fast)
+    del recipe["trainer"]["precision"]
+    assert TrainingCLI(arguments()).trainer.precision == left_open
+    assert TrainingCLI(arguments("--trainer.precision=64-true")).trainer.precision == "64-true"
 
 
 def test_weights_to_start_from_are_used(folder, recipe, arguments):
