@@ -72,6 +72,10 @@ def test_crops_are_sharp_where_the_photo_is(tmp_path: Path) -> None:
     crops = [library.random_crop(np.random.default_rng(i), 100, 100) for i in range(20)]
     assert sum(crop.std() > 5 for crop in crops) >= 19
     assert all(crop.shape == (100, 100, 3) for crop in crops)
+    crops = [
+        library.random_crop(np.random.default_rng(i), 100, 100, textured=False) for i in range(20)
+    ]
+    assert sum(crop.std() < 5 for crop in crops) >= 4
 
 
 def test_small_photo_is_enlarged(tmp_path: Path) -> None:

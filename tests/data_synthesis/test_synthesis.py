@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from unsmear.data import KINDS, BlurSynthesizer, BlurTriple, MediaLibrary, SynthesisConfig
 from unsmear.data.layers import LayerMaker
 from unsmear.data.trajectory import moved_corners
 from unsmear.errors import InputError
+
+from .makers import textured
 
 
 def equal(one: BlurTriple, other: BlurTriple) -> bool:
@@ -134,3 +138,14 @@ def test_missing_material_is_told_at_once(material, library: MediaLibrary) -> No
         BlurSynthesizer(library, SynthesisConfig(clip=0), size=8)
     with pytest.raises(InputError, match="kind"):
         BlurSynthesizer(library, SynthesisConfig(clip=0), size=96).sample(0, "smear")
+
+
+def test_scenes_may_be_any_piece_of_a_photo(tmp_path: Path) -> None:
+    half_dark = textured(200, 800, 0)
+    half_dark[:, :400] //= 50
+    Image.fromarray(half_dark).save(tmp_path / "half_dark.png")
+    library = MediaLibrary.from_folders([tmp_path])
+    still = SynthesisConfig(cutout=0, segment=0, shake=0, sharp=1, clip=0, most_noise=0)
+    for share, some_dark in ((0.0, False), (1.0, True)):
+        made = BlurSynthesizer(library, replace(still, any_scene_share=share), size=64)
+        assert some_dark == any(made.sample(i).sharp.mean() < 0.1 for i in range(12))

@@ -6,7 +6,14 @@ from dataclasses import asdict, dataclass
 
 from unsmear.errors import InputError
 
-SHARES = ("extreme_share", "occluder_share", "defocus_share", "jpeg_share", "sharp_noise")
+SHARES = (
+    "extreme_share",
+    "occluder_share",
+    "defocus_share",
+    "enlarged_share",
+    "jpeg_share",
+    "sharp_noise",
+)
 KINDS = ("cutout", "segment", "shake", "sharp", "clip")
 
 
@@ -30,7 +37,11 @@ class SynthesisConfig:
         most_turn: a thing turns by so many radians during the exposure, at most.
         most_growth: a thing grows by this logarithm during the exposure, at most.
         occluder_share: share of the moving samples with a still thing in front.
+        any_scene_share: share of the scenes that may be any piece of a photo, also a dark, flat or
+            soft one; the others are sharp and textured.
         defocus_share: share of the scenes that are out of focus in part or in all: soft, but still.
+        enlarged_share: share of the samples that were made up to half as large and then enlarged,
+            as by a digital zoom: soft all over, without having moved. Lengths are those before.
         colour_jitter: deviation of the logarithm of a moving thing's colour gains.
         light_jitter: deviation of the logarithm of a moving thing's exposure.
         highlight_gain: clipped lights are up to this many times brighter than white.
@@ -59,7 +70,9 @@ class SynthesisConfig:
     most_turn: float = 0.25
     most_growth: float = 0.15
     occluder_share: float = 0.15
+    any_scene_share: float = 0.0
     defocus_share: float = 0.0
+    enlarged_share: float = 0.0
     colour_jitter: float = 0.08
     light_jitter: float = 0.25
     highlight_gain: float = 3.0

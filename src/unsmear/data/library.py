@@ -137,22 +137,30 @@ class MediaLibrary:
         return self.remember(("object", path), lambda: _decode_cut_out(path))
 
     def random_crop(
-        self, rng: np.random.Generator, height: int, width: int, path: Path | None = None
+        self,
+        rng: np.random.Generator,
+        height: int,
+        width: int,
+        path: Path | None = None,
+        *,
+        textured: bool = True,
     ) -> NDArray[np.uint8]:
-        """Draw a sharp, textured piece of a photo.
+        """Draw a piece of a photo.
 
         The photo is reduced by a random factor from 0.5 to 1 as far as its size allows, cropped
-        anywhere and mirrored by chance. Flat, dark and unfocused crops are drawn again.
+        anywhere and mirrored by chance.
 
         Args:
             rng: source of randomness.
             height: height in pixels.
             width: width in pixels.
             path: the photo; any when left out.
+            textured: draw flat, dark and unfocused crops again.
 
         Returns:
             [height, width, 3] RGB bytes.
         """
+        wanted = self.min_sharpness if textured else 0.0
         best, best_sharpness = None, -1.0
         for _ in range(TRIES):
             photo = self.still(path or self._random_still(rng, height, width))
@@ -163,7 +171,7 @@ class MediaLibrary:
             )
             if sharpness > best_sharpness:
                 best, best_sharpness = crop, sharpness
-            if sharpness >= self.min_sharpness:
+            if sharpness >= wanted:
                 break
         assert best is not None, "at least one crop was drawn"
         return best

@@ -8,6 +8,7 @@ import torch
 from unsmear.data.config import KINDS, SynthesisConfig
 from unsmear.data.defocus import defocus
 from unsmear.data.degrade import add_sensor_noise, compress_jpeg, encode_srgb, round_to_bytes
+from unsmear.data.enlargement import enlarge, side_before
 from unsmear.data.layers import LayerMaker
 from unsmear.data.library import MediaLibrary
 from unsmear.data.mask import visible_blur_mask
@@ -20,6 +21,8 @@ from unsmear.errors import InputError
 SCENE_TRIES = 4
 # Share of the frame that the moving things should touch.
 LEAST_SWEPT = 0.01
+# px; smaller samples show no motion.
+LEAST_SIDE = 32
 # Noise weaker than this would not outlive 8-bit rounding.
 LEAST_NOISE = 0.02
 
@@ -46,8 +49,10 @@ class BlurSynthesizer:
         size: int = 320,
         device: str | torch.device = "cpu",
     ) -> None:
-        if size < 32:
-            raise InputError(f"size={size}: samples below 32 px show no motion; ask for more")
+        if size < LEAST_SIDE:
+            raise InputError(
+                f"size={size}: samples below {LEAST_SIDE} px show no motion; ask for more"
+            )
         self.library = library
         self.config = config or SynthesisConfig()
         self.seed = seed
@@ -83,7 +88,7 @@ class BlurSynthesizer:
         if kind is not None:
             self._require_material(kind)
         with torch.no_grad():
-            return self._develop(self._expose(kind or drawn, rng), rng)
+            return self._develop(self._expose_at_some_size(kind or drawn, rng), rng)
 
     def _require_material(self, kind: str) -> None:
         if kind not in KINDS:
@@ -100,6 +105,14 @@ class BlurSynthesizer:
         weights = np.array([getattr(self.config, kind) for kind in KINDS], dtype=np.float64)
         return KINDS[rng.choice(len(KINDS), p=weights / weights.sum())]
 
+    def _expose_at_some_size(self, kind: str, rng: np.random.Generator) -> Exposure:
+        """Expose in full size, or smaller and enlarge."""
+        if not _happens(self.config.enlarged_share, rng):
+            return self._expose(kind, rng)
+        side = max(LEAST_SIDE, side_before(self.size, rng))
+        smaller = BlurSynthesizer(self.library, self.config, self.seed, side, self.device)
+        return enlarge(smaller._expose(kind, rng), self.size, rng)
+
     def _expose(self, kind: str, rng: np.random.Generator) -> Exposure:
         if kind == "shake":
             return self._shaken(rng)
@@ -109,10 +122,10 @@ class BlurSynthesizer:
                 return filmed
             # The clips were too still or too fast for several tries in a row.
             kind = "cutout" if self._layers.movable else "segment"
-        photo = self.library.random_crop(rng, self.size, self.size)
+        anything = _happens(self.config.any_scene_share, rng)
+        photo = self.library.random_crop(rng, self.size, self.size, textured=not anything)
         background = self._layers.light_of(photo, rng)
-        # Nothing is drawn where it is switched off: the samples of old stay what they were.
-        if self.config.defocus_share and rng.random() < self.config.defocus_share:
+        if _happens(self.config.defocus_share, rng):
             background = defocus(background, rng)
         exposure = expose(background, [])
         if kind == "sharp":
@@ -163,3 +176,8 @@ class BlurSynthesizer:
         if rng.random() < config.jpeg_share:
             blurred = compress_jpeg(blurred, int(rng.integers(config.worst_jpeg, 101)))
         return BlurTriple(blurred, sharp, blur_mask)
+
+
+def _happens(share: float, rng: np.random.Generator) -> bool:
+    """Draw by a share; where it is 0 nothing is drawn, and samples stay what they were without."""
+    return bool(share) and rng.random() < share
