@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 import torch
 
-from unsmear.data import BlurSynthesizer, SynthesisConfig
 from unsmear.data.defocus import defocus, disc
 
 
@@ -24,17 +23,3 @@ def test_something_gets_softer_and_nothing_brighter():
         assert soft.std() < 0.95 * scene.std()
         assert soft.mean().item() == pytest.approx(scene.mean().item(), abs=0.02)
         assert scene.min() <= soft.min() <= soft.max() <= scene.max()
-
-
-def test_what_is_out_of_focus_counts_as_still(library):
-    still = {"cutout": 0.0, "segment": 0.0, "shake": 0.0, "sharp": 1.0, "clip": 0.0}
-    quiet = {"most_noise": 0.0, "jpeg_share": 0.0}
-    plain, soft = (
-        BlurSynthesizer(library, SynthesisConfig(**still, **quiet, defocus_share=share), size=64)
-        for share in (0.0, 1.0)
-    )
-    for index in range(3):
-        sample = soft.sample(index)
-        assert torch.equal(sample.blurred, sample.sharp)
-        assert not sample.blur_mask.any()
-        assert not torch.equal(sample.sharp, plain.sample(index).sharp)
