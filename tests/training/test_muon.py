@@ -6,10 +6,14 @@ import torch
 from unsmear.training.muon import MuonAdamW, orthogonalize
 
 
+@pytest.mark.parametrize("fast", [True, False])
 @pytest.mark.parametrize("shape", [(3, 8, 32), (2, 32, 8), (1, 16, 16)])
-def test_orthogonalized_matrices_keep_their_directions_at_one_length(shape):
+def test_orthogonalized_matrices_keep_their_directions_at_one_length(shape, fast, monkeypatch):
+    monkeypatch.setattr("unsmear.runtime._has_fast_bfloat16", lambda device: fast)
     matrices = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    out = orthogonalize(matrices).float()
+    out = orthogonalize(matrices)
+    assert out.dtype == (torch.bfloat16 if fast else torch.float32)
+    out = out.float()
     values = torch.linalg.svdvals(out)
     assert values.min() > 0.5
     assert values.max() < 1.3

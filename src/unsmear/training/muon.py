@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from unsmear.runtime import resolve_dtype
+
 # Of the quintic iteration that draws all singular values of a matrix towards 1.
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 ITERATIONS = 5
@@ -91,13 +93,14 @@ class MuonAdamW(torch.optim.AdamW):
 
 
 def orthogonalize(matrices: Tensor) -> Tensor:
-    """Bring all singular values near 1: [N, rows, columns] -> the same, in bfloat16.
+    """Bring all singular values near 1: [N, rows, columns] -> the same.
 
-    Newton-Schulz: the values end between 0.7 and 1.2, which is as good as 1 here.
+    Newton-Schulz: the values end between 0.7 and 1.2, which is as good as 1 here, and so is
+    bfloat16; it is taken where products in it are fast.
     """
     a, b, c = COEFFICIENTS
     tall = matrices.shape[-2] > matrices.shape[-1]
-    x = matrices.bfloat16()
+    x = matrices.to(resolve_dtype("auto", matrices.device))
     x = x.mT.contiguous() if tall else x
     x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     for _ in range(ITERATIONS):
