@@ -3,7 +3,7 @@
 import json
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 # Before torch is imported: threads that spin while they wait take the cores of other programs.
@@ -19,6 +19,15 @@ DATA = Path(__file__).parent / "data"
 
 # Started in the background, the suite inherits an ignored Ctrl-C; what it starts must not.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """What is so small is faster without threads, above all beside other programs."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

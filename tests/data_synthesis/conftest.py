@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from unsmear.data import BlurSynthesizer, MediaLibrary, SynthesisConfig
@@ -16,11 +14,8 @@ from .makers import textured
 
 
 @pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+def _few_threads(one_thread: None) -> None:
+    pass
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,13 +14,9 @@ from unsmear.video import VideoReport, VideoSettings, deblur_clip
 from .makers import moving_square, write_clip
 
 
-@pytest.fixture(scope="package", autouse=True)
-def one_thread() -> Iterator[None]:
-    """So small a network is faster without threads, above all beside other programs."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+@pytest.fixture(autouse=True)
+def _few_threads(one_thread: None) -> None:
+    pass
 
 
 @pytest.fixture(scope="session")
