@@ -13,7 +13,9 @@ from PIL import Image
 from unsmear.images import Picture, encode_picture, read_picture
 from unsmear.images.jpeg_blocks import turn_blocks
 from unsmear.images.jpeg_huffman import HuffmanTable
-from unsmear.images.jpeg_scan import ZIGZAG, Scan, Unkept, read_scan, slots_of, write_scan
+from unsmear.images.jpeg_scan import ZIGZAG, Scan, Unkept, slots_of
+from unsmear.images.jpeg_scan_reading import read_scan
+from unsmear.images.jpeg_scan_writing import write_scan
 
 from .makers import exif_block, pillow, scene
 

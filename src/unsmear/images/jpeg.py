@@ -18,7 +18,6 @@ import contextlib
 import io
 import math
 import struct
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -26,18 +25,24 @@ import numpy as np
 from PIL import Image, JpegImagePlugin
 
 from unsmear.errors import OutputError
-from unsmear.images import exif
 from unsmear.images.formats import Tell, Unreadable, too_large
 from unsmear.images.jpeg_blocks import change_blocks, component_weights, turn_blocks
-from unsmear.images.jpeg_scan import Unkept, read_scan, write_scan
-from unsmear.images.jpeg_segments import APP0, APP1, APP2, APP14, COM, Segment, split
-from unsmear.images.metadata import Metadata, upright_xmp
+from unsmear.images.jpeg_metadata import (
+    adobe_transform,
+    carried_segments,
+    is_adobe,
+    metadata_in,
+    pictures_in,
+    segments_from,
+    stores_rgb,
+)
+from unsmear.images.jpeg_scan import Unkept
+from unsmear.images.jpeg_scan_reading import read_scan
+from unsmear.images.jpeg_scan_writing import write_scan
+from unsmear.images.jpeg_segments import APP0, COM, Segment, split
 from unsmear.images.picture import Picture, pil_image
 from unsmear.images.samples import Kind, Samples, convert, orient
 
-_EXIF, _XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
-_ICC, _MPF = b"ICC_PROFILE\0", b"MPF\0"
-_MAX_PAYLOAD = 65533
 _MAX_SIDE = 65500  # libjpeg's own limit
 _SUBSAMPLINGS: dict[tuple[tuple[int, int], ...], int] = {
     ((1, 1), (1, 1), (1, 1)): 0,
@@ -75,8 +80,8 @@ def decode(data: bytes, max_pixels: int, tell: Tell) -> Picture:
         Unreadable: It is damaged, too large, or of a kind we do not read.
     """
     segments, scan = split(data)
-    metadata = _metadata_of(segments)
-    if _pictures_in(segments) > 1:
+    metadata = metadata_in(segments)
+    if pictures_in(segments) > 1:
         tell("holds several pictures: only the first one is used")
     image = _open(segments, data[scan:])
     if image.size[0] * image.size[1] > max_pixels:
@@ -85,7 +90,7 @@ def decode(data: bytes, max_pixels: int, tell: Tell) -> Picture:
         raise Unreadable(f"is a JPEG of mode {image.mode}, which is not supported: save it as RGB")
     layers = [(layer[0], (layer[1], layer[2]), layer[3]) for layer in image.layer]
     tables = [tuple(image.quantization[table]) for _, _, table in layers]
-    stores_rgb = _stores_rgb(segments, [layer[0] for layer in layers])
+    is_rgb = stores_rgb(segments, [layer[0] for layer in layers])
     progressive = bool(image.info.get("progressive"))
     kinds: dict[str, Kind] = {"L": "grey", "RGB": "rgb", "CMYK": "cmyk"}
     kind = kinds[image.mode]
@@ -99,7 +104,7 @@ def decode(data: bytes, max_pixels: int, tell: Tell) -> Picture:
         # Half the colour columns would have to become half the colour rows, which cannot be
         # written; all of them loses nothing.
         subsampling = 0 if subsampling == 1 else subsampling
-    if kind == "cmyk" and _adobe_transform(segments) == 2:
+    if kind == "cmyk" and adobe_transform(segments) == 2:
         # Stored as brightness, colour and black; it can only be written as CMYK, to which the
         # coarse colour tables must not be applied.
         tables = tables[:1]
@@ -113,8 +118,8 @@ def decode(data: bytes, max_pixels: int, tell: Tell) -> Picture:
             tables=tuple(tables),
             subsampling=subsampling,
             progressive=progressive,
-            stores_rgb=stores_rgb,
-            segments=_kept(segments, orientation),
+            stores_rgb=is_rgb,
+            segments=carried_segments(segments, orientation),
             orientation=orientation,
         ),
         original_bytes=data,
@@ -135,7 +140,7 @@ def encode(picture: Picture) -> bytes:
         )
     settings = picture.settings
     if not isinstance(settings, JpegSettings):
-        settings = JpegSettings(segments=_segments_from(picture.metadata, samples.kind))
+        settings = JpegSettings(segments=segments_from(picture.metadata, samples.kind))
     if picture.format == "JPEG" and picture.original_bytes is not None:
         with contextlib.suppress(Unkept):
             return _with_blocks_kept(picture, settings, picture.original_bytes)
@@ -157,12 +162,12 @@ def _with_blocks_kept(picture: Picture, settings: JpegSettings, original: bytes)
     change = change.reshape(*before.shape[:2], -1)  # grey has no axis for channels
     segments, _ = split(original)
     if len(scan.components) == 4:
-        is_ycc = _adobe_transform(segments) == 2
+        is_ycc = adobe_transform(segments) == 2
     else:
-        is_ycc = not _stores_rgb(segments, list(scan.header.payload[6::3]))
+        is_ycc = not stores_rgb(segments, list(scan.header.payload[6::3]))
     weights = component_weights(len(scan.components), is_ycc=is_ycc)
     scan = change_blocks(scan, change, weights)
-    carried = [*(settings.segments or ()), *filter(_is_adobe, segments)]
+    carried = [*(settings.segments or ()), *filter(is_adobe, segments)]
     return b"\xff\xd8" + b"".join(map(bytes, carried)) + write_scan(scan)
 
 
@@ -267,7 +272,7 @@ def _stored_planes(
         for side, unit in zip(image.size, (8 * across, 8 * down), strict=True)
     )
 
-    mode = None if _stores_rgb(segments, [layer[0] for layer in image.layer]) else "YCbCr"
+    mode = None if stores_rgb(segments, [layer[0] for layer in image.layer]) else "YCbCr"
 
     def load(scale: int = 1) -> tuple[JpegImagePlugin.JpegImageFile, np.ndarray]:
         image = _open(segments, data[scan:], size=(width, height))
@@ -315,9 +320,6 @@ def _unsmooth_columns(smooth: np.ndarray) -> np.ndarray:
     return np.stack(stored, axis=1).astype(np.uint8).repeat(2, axis=1)[:, :width]
 
 
-# --- segments -----------------------------------------------------------------------------------
-
-
 def _join(carried: Sequence[Segment], encoded: bytes, size: tuple[int, int]) -> bytes:
     """Put carried segments in front of what the encoder wrote, in place of its own JFIF header.
 
@@ -337,117 +339,3 @@ def _resized(segment: Segment, size: tuple[int, int]) -> Segment:
         return segment
     stated = struct.pack(">HH", size[1], size[0])
     return Segment(segment.marker, segment.payload[:1] + stated + segment.payload[5:])
-
-
-def _kept(segments: Sequence[Segment], orientation: int) -> tuple[Segment, ...]:
-    """The segments to write again: all that do not describe the encoding or other pictures."""
-    kept: list[Segment] = []
-    for segment in segments:
-        marker, payload = segment.marker, segment.payload
-        if not (APP0 <= marker <= 0xEF or marker == COM):
-            continue
-        if _is_adobe(segment):
-            continue  # says how colours are coded; the encoder writes its own
-        if marker == APP2 and payload.startswith(_MPF):
-            continue  # offsets of further pictures, which are not written
-        if marker == APP1 and payload.startswith(_EXIF):
-            payload = _EXIF + exif.upright(payload[len(_EXIF) :], orientation)
-        elif marker == APP1 and payload.startswith(_XMP):
-            payload = upright_xmp(payload)
-        elif marker == APP0 and payload.startswith(b"JFIF\0") and orientation >= 5:
-            payload = payload[:8] + payload[10:12] + payload[8:10] + payload[12:]
-        kept.append(Segment(marker, payload))
-    return tuple(kept)
-
-
-def _metadata_of(segments: Sequence[Segment]) -> Metadata:
-    block = _first(segments, APP1, _EXIF)
-    dpi = None
-    jfif = _first(segments, APP0, b"JFIF\0")
-    if jfif is not None and len(jfif) >= 7:
-        unit, across, down = struct.unpack_from(">BHH", jfif, 2)
-        per_inch = {1: 1.0, 2: 2.54}.get(unit)
-        if per_inch and across and down:
-            dpi = (across * per_inch, down * per_inch)
-    if dpi is None and block is not None:
-        dpi = exif.resolution(block)
-    return Metadata(
-        icc=_profile_of(segments), exif=block, xmp=_first(segments, APP1, _XMP), dpi=dpi
-    )
-
-
-def _first(segments: Sequence[Segment], marker: int, prefix: bytes) -> bytes | None:
-    for segment in segments:
-        if segment.marker == marker and segment.payload.startswith(prefix):
-            return segment.payload[len(prefix) :]
-    return None
-
-
-def _profile_of(segments: Sequence[Segment]) -> bytes | None:
-    """The colour profile put together from its numbered pieces; None when a piece is missing."""
-    pieces: dict[int, bytes] = {}
-    total = 0
-    for segment in segments:
-        payload = segment.payload
-        if segment.marker == APP2 and payload.startswith(_ICC) and len(payload) > 14:
-            pieces[payload[12]] = payload[14:]
-            total = payload[13]
-    if not pieces or sorted(pieces) != list(range(1, total + 1)):
-        return None
-    return b"".join(pieces[number] for number in sorted(pieces))
-
-
-def _pictures_in(segments: Sequence[Segment]) -> int:
-    block = _first(segments, APP2, _MPF)
-    if block is None:
-        return 1
-    order = exif.byte_order(block)
-    index = next(exif.read_directories(block), None)
-    if order is None or index is None or 0xB001 not in index.entries:
-        return 1
-    return index.entries[0xB001].integer(order) or 1
-
-
-def _stores_rgb(segments: Sequence[Segment], component_ids: list[int]) -> bool:
-    # The rule libjpeg decodes by.
-    if len(component_ids) != 3 or _first(segments, APP0, b"JFIF\0") is not None:
-        return False
-    transform = _adobe_transform(segments)
-    return bytes(component_ids) == b"RGB" if transform is None else transform == 0
-
-
-def _is_adobe(segment: Segment) -> bool:
-    return segment.marker == APP14 and segment.payload.startswith(b"Adobe")
-
-
-def _adobe_transform(segments: Sequence[Segment]) -> int | None:
-    """What Adobe's segment says of the colours: 0 stored as they are, 1 YCbCr, 2 YCCK."""
-    adobe = _first(segments, APP14, b"Adobe")
-    return adobe[6] if adobe is not None and len(adobe) >= 7 else None
-
-
-def _segments_from(metadata: Metadata, kind: Kind) -> tuple[Segment, ...]:
-    """Segments for a picture that comes from another format."""
-    segments: list[Segment] = []
-    if kind != "cmyk":
-        across, down = (max(1, min(65535, round(d))) for d in metadata.dpi or (1, 1))
-        jfif = struct.pack(">HBHHBB", 0x0102, int(metadata.dpi is not None), across, down, 0, 0)
-        segments.append(Segment(APP0, b"JFIF\0" + jfif))
-    for prefix, block in ((_EXIF, metadata.exif), (_XMP, metadata.xmp)):
-        if block is None:
-            continue
-        if len(prefix) + len(block) > _MAX_PAYLOAD:
-            what = "EXIF" if prefix == _EXIF else "XMP"
-            warnings.warn(f"its {what} data is too large for JPEG and is left out", stacklevel=2)
-            continue
-        segments.append(Segment(APP1, prefix + block))
-    profile = metadata.icc_for(kind)
-    if profile is not None:
-        step = _MAX_PAYLOAD - 14
-        pieces = [profile[at : at + step] for at in range(0, len(profile), step)]
-        if len(pieces) < 256:
-            segments.extend(
-                Segment(APP2, _ICC + bytes((number, len(pieces))) + piece)
-                for number, piece in enumerate(pieces, start=1)
-            )
-    return tuple(segments)
