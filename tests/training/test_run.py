@@ -12,6 +12,7 @@ from unsmear.cli.main import main
 from unsmear.errors import UnsmearError
 from unsmear.models import create_model, load_model, save_model
 from unsmear.models.weights import read_checkpoint
+from unsmear.training.callbacks import StopWhenAsked
 from unsmear.training.run import TrainingCLI, newest_checkpoint, train
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -129,6 +130,39 @@ def test_sigterm_saves_and_the_same_command_goes_on(folder, arguments, recipe):
     assert "the same command goes on from there" in errors.decode()
     reached = torch.load(newest_checkpoint(checkpoints), weights_only=False)["global_step"]
     assert reached > 0
+
+
+def test_a_run_asked_to_stop_goes_on_within_its_epoch(folder, recipe, arguments, monkeypatch):
+    recipe["data"] |= {"epoch_size": 10}  # 5 steps
+    recipe["trainer"]["check_val_every_n_epoch"] = 1
+    whole = train(arguments(f"--output={folder / 'whole'}"))
+
+    after_step = StopWhenAsked.on_train_batch_end
+
+    def signal_at_3(self, trainer, *others):
+        if trainer.global_step == 3:
+            signal.raise_signal(signal.SIGTERM)
+        after_step(self, trainer, *others)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StopWhenAsked, "on_train_batch_end", signal_at_3)
+        with pytest.raises(UnsmearError, match="stopped at step 3"):
+            train(arguments())
+    one, other = (load_model(path).state_dict() for path in (whole, train(arguments())))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize("first", [3, 5])  # of 5 an epoch
+def test_a_finished_run_goes_further_where_it_was(folder, recipe, arguments, first):
+    recipe["data"] |= {"epoch_size": 10}
+    # The schedule must be that of the longer run.
+    recipe["model"]["optimizer"] |= {"final_share": 1.0}
+    recipe["data"]["phases"] = [{"patch_size": 32, "batch_size": 2, "decisions": "sampled"}]
+    whole = train(arguments("--trainer.max_steps=7", f"--output={folder / 'whole'}"))
+    train(arguments(f"--trainer.max_steps={first}"))
+    again = train(arguments("--trainer.max_steps=7"))
+    one, other = (load_model(path).state_dict() for path in (whole, again))
+    assert all(torch.equal(one[name], other[name]) for name in one)
 
 
 def test_steps_without_a_finite_gradient_are_skipped_and_counted(folder, arguments, monkeypatch):

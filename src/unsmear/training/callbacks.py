@@ -5,12 +5,13 @@ from __future__ import annotations
 import random
 import signal
 import time
+from pathlib import Path
 from typing import Any
 
 import lightning as L
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import RichProgressBar, WeightAveraging
+from lightning.pytorch.callbacks import Checkpoint, RichProgressBar, WeightAveraging
 from torch import Tensor
 
 
@@ -75,7 +76,7 @@ class StopWhenAsked(L.Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Stop in all processes at once; what is done so far is saved when fitting ends."""
+        """Stop in all processes at once; :class:`LastCheckpoint` saves what is done so far."""
         self.asked = bool(trainer.strategy.broadcast(self.asked))
         trainer.should_stop = trainer.should_stop or self.asked
 
@@ -83,6 +84,42 @@ class StopWhenAsked(L.Callback):
         """Listen no longer."""
         if signal.getsignal(signal.SIGTERM) == self._ask:
             signal.signal(signal.SIGTERM, self._before)
+
+
+class LastCheckpoint(Checkpoint):
+    """Saves the last step before the run ends its epoch, so that it can go on within it.
+
+    Once fitting is over the epoch counts as done, and the averaged weights have replaced those that
+    were learning.
+
+    Args:
+        folder: of the checkpoints.
+
+    Attributes:
+        saved: the step, -1 before.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.saved = -1
+
+    def on_train_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Look whether it was the last; as a checkpoint callback it comes after all that decide."""
+        if trainer.should_stop or trainer.global_step == trainer.max_steps:
+            self.save(trainer)
+
+    def save(self, trainer: L.Trainer) -> None:
+        """Save the step in hand, once."""
+        if self.saved != trainer.global_step:
+            self.saved = trainer.global_step
+            trainer.save_checkpoint(self.folder / f"step={trainer.global_step:08d}.ckpt")
 
 
 class AveragedWeights(WeightAveraging):

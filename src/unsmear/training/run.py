@@ -21,7 +21,13 @@ from unsmear.errors import InputError, UnsmearError
 from unsmear.models import save_model
 from unsmear.runtime import resolve_device, resolve_dtype, tune_process
 from unsmear.training.calibration import calibrate
-from unsmear.training.callbacks import AveragedWeights, ProgressBar, RandomStates, StopWhenAsked
+from unsmear.training.callbacks import (
+    AveragedWeights,
+    LastCheckpoint,
+    ProgressBar,
+    RandomStates,
+    StopWhenAsked,
+)
 from unsmear.training.data import LocalBlur
 from unsmear.training.module import Deblurring
 
@@ -78,6 +84,7 @@ class TrainingCLI(LightningCLI):
         output = Path(self.config["output"])
         every = self.config["checkpoint_every"]
         self.stop = StopWhenAsked()
+        self.last = LastCheckpoint(output / "checkpoints")
         latest = ModelCheckpoint(
             output / "checkpoints",
             filename="{step:08d}",
@@ -95,6 +102,7 @@ class TrainingCLI(LightningCLI):
             RandomStates(),
             best,
             latest,
+            self.last,
             self.stop,
         ]
         trainer = self.config["trainer"]
@@ -149,7 +157,7 @@ def train(arguments: Sequence[str], *, resume: bool = True) -> Path:
     start = newest_checkpoint(checkpoints) if resume else None
     trainer.fit(cli.model, cli.datamodule, ckpt_path=start, weights_only=False)
     if trainer.global_step:
-        trainer.save_checkpoint(checkpoints / f"step={trainer.global_step:08d}.ckpt")
+        cli.last.save(trainer)  # where it was the epochs that ran out
     if cli.stop.asked:
         raise StoppedError(
             f"stopped at step {trainer.global_step}; the same command goes on from there"
