@@ -243,7 +243,10 @@ def test_the_key_opens(given, path):
 
 @pytest.mark.parametrize(
     "given",
-    ["", "secret", "Bearer Secret", "Bearer secret2", "Bearer ", "Basic ?", "Basic c2VjcmV0"],
+    [
+        *("", "secret", "Bearer Secret", "Bearer secret2", "Bearer ", "Basic ?", "Basic c2VjcmV0"),
+        *(b"Bearer \xe9", b"Basic \xe9", "Basic é".encode()),
+    ],
 )
 @pytest.mark.parametrize("path", ["/v1/models", "/metrics", "/docs", "/", "/v1/deblur"])
 def test_nothing_else_does(given, path):

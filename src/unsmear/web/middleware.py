@@ -47,9 +47,10 @@ class ApiKeyGuard:
 
 
 def _given_key(headers: Headers) -> bytes:
-    scheme, _, value = headers.get("authorization", "").partition(" ")
+    scheme, _, text = headers.get("authorization", "").partition(" ")
+    value = text.strip().encode("latin-1")  # as starlette decoded it
     if scheme.lower() == "bearer":
-        return value.strip().encode("latin-1")  # as starlette decoded it
+        return value
     if scheme.lower() != "basic":
         return b""
     try:
