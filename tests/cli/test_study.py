@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -36,6 +37,18 @@ def test_results_as_tables(answered: Path, run: Run) -> None:
     assert "49.0% to 94.3%" in ended.out
     assert "10 decided, 1 undecided; people: 2, photos: 10" in ended.out
     assert ended.out.index("ours") < ended.out.index("theirs")
+
+
+def test_results_of_a_folder_whose_name_is_no_text(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = AnswerFile(tmp_path / "study.jsonl")
+    answers.add(Answer("ann", "a", ("ours", "th\udce9irs"), "ours"))
+    terminal = io.TextIOWrapper(io.BytesIO(), "utf-8")
+    monkeypatch.setattr("sys.stdout", terminal)
+    ended = run("study", "--results", answers.path, plain=True)
+    assert ended.code == 0, ended.err
+    assert rb"th\udce9irs" in terminal.buffer.getvalue()
 
 
 def test_results_as_json(answered: Path, run: Run) -> None:

@@ -38,6 +38,21 @@ def test_a_session_goes_on_and_the_last_word_counts(path: Path) -> None:
     assert [answer.choice for answer in read_answers(path)] == ["theirs", "ours", "third"]
 
 
+@pytest.mark.parametrize("name", ["caf\udce9", "a\u2028b\x85c\x0bd"])
+def test_any_file_name_can_be_answered_about(path: Path, name: str) -> None:
+    answer = Answer(name, name, ("ours", name), name)
+    AnswerFile(path).add(answer)
+    assert AnswerFile(path).of(name, answer.shown) == {name: read_answers(path)[0]}
+    assert read_answers(path)[0].choice == name
+
+
+def test_lines_end_with_line_feeds_alone(path: Path) -> None:
+    # As they were written when answers were not yet kept in ASCII.
+    row = {"person": "ann", "photo": "a\u2028b", "shown": ["ours", "theirs"], "choice": None}
+    path.write_text(json.dumps(row, ensure_ascii=False) + "\n", encoding="utf-8")
+    assert [answer.photo for answer in read_answers(path)] == ["a\u2028b"]
+
+
 def test_a_line_that_was_cut_off_costs_only_itself(path: Path) -> None:
     AnswerFile(path).add(FIRST)
     whole = path.read_bytes()

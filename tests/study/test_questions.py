@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from unsmear.study import ask, gather_photos
+from unsmear.study import Photo, ask, gather_photos
 
 from .makers import MODELS, make_restorations
 
@@ -20,6 +20,20 @@ def test_order_follows_the_seed_and_the_person_alone(tmp_path: Path) -> None:
     assert order("ann", 1) != order("bob", 1)
     assert {photo for photo, _ in order("ann", 1)} == set(PHOTOS)
     assert {models[0] for _, models in order("ann", 1)} == set(MODELS)
+
+
+def test_a_session_keeps_its_order_in_later_versions() -> None:
+    photos = [Photo(name, {model: Path(model) for model in MODELS}) for name in ("a", "b", "ç")]
+    assert [(each.photo, each.models) for each in ask(photos, "ann", 1)[0]] == [
+        ("ç", ("ours", "third", "theirs")),
+        ("a", ("ours", "theirs", "third")),
+        ("b", ("ours", "third", "theirs")),
+    ]
+
+
+def test_a_name_need_not_be_text() -> None:
+    photos = [Photo("caf\udce9", {model: Path(model) for model in MODELS})]
+    assert ask(photos, "zo\udceb")[0][0].photo == "caf\udce9"
 
 
 def test_ids_lead_to_the_files_and_tell_nothing(tmp_path: Path) -> None:

@@ -139,12 +139,14 @@ def _print_results(path: Path, *, json: bool) -> None:
         shares.add_row(
             row.model, str(row.chosen), str(row.shown), share, f"{row.low:.1%} to {row.high:.1%}"
         )
-    console.print(shares)
     names = [row.model for row in result.models]
     pairs = Table("chosen against", *names, title="Wins of the row against the column")
     for name in names:
         pairs.add_row(name, *(str(result.wins[name].get(other, "")) for other in names))
-    console.print(pairs)
+    with console.capture() as tables:
+        console.print(shares, pairs)
+    # A folder's name need not be text in the terminal's encoding; say() takes care of that.
+    say(tables.get().rstrip("\n"))
     say(
         f"{result.decided} decided, {result.undecided} undecided; "
         f"people: {result.people}, photos: {result.photos}"

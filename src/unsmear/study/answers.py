@@ -57,7 +57,7 @@ class AnswerFile:
     def add(self, answer: Answer) -> None:
         """Append an answer; when this returns it is on the disk."""
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        line = json.dumps(asdict(answer) | {"at": now}, ensure_ascii=False)
+        line = json.dumps(asdict(answer) | {"at": now})
         with self._lock:
             # A line that a crash cut off must not swallow the next one.
             lead = "\n" if self._is_cut_off() else ""
@@ -100,7 +100,9 @@ def read_answers(path: Path) -> list[Answer]:
 
 def _read(path: Path) -> list[Answer]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        with path.open(encoding="utf-8") as file:
+            # Not splitlines(), which also splits at characters that a file name may hold.
+            lines = [line.removesuffix("\n") for line in file]
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read as answers: {error}") from error
     answers = []

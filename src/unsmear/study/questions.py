@@ -42,11 +42,11 @@ def ask(
         The questions, and the file of each picture they name.
     """
     shuffled = sorted(photos, key=lambda photo: photo.name)
-    random.Random(f"{seed}/{person}").shuffle(shuffled)
+    _random(f"{seed}/{person}").shuffle(shuffled)
     questions, files = list[Question](), dict[str, Path]()
     for photo in shuffled:
         models = sorted(photo.restorations)
-        random.Random(f"{seed}/{person}/{photo.name}").shuffle(models)
+        _random(f"{seed}/{person}/{photo.name}").shuffle(models)
         pictures = tuple(secrets.token_hex(8) for _ in models)
         files |= {
             each: photo.restorations[model] for each, model in zip(pictures, models, strict=True)
@@ -59,3 +59,8 @@ def ask(
             Question(secrets.token_hex(8), photo.name, tuple(models), pictures, blurred)
         )
     return questions, files
+
+
+def _random(words: str) -> random.Random:
+    # A file name need not be text in UTF-8; where it is, its bytes seed as the text itself does.
+    return random.Random(words.encode(errors="surrogatepass"))
