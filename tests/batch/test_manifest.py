@@ -135,7 +135,8 @@ def test_the_last_line_of_a_photo_counts() -> None:
 
 def test_what_was_done_before_leaves_no_line() -> None:
     a = photo("a")
-    record(Ending(), Ending(problem="album holds no pictures."), Ending(a, a))
+    found = Ending(a, replace(a, destination=Path("out/a.jpg")), trace=Trace(0, 0, ""))
+    record(Ending(), Ending(problem="album holds no pictures."), Ending(a, a), found)
     assert rows() == []
 
 

@@ -12,7 +12,7 @@ from unsmear.batch.outcome import Ending
 from unsmear.batch.plan import Plan, make_plan
 from unsmear.errors import InputError
 
-from .makers import make_file
+from .makers import make_file, make_photo
 
 
 def results(plan: Plan) -> dict[str, str]:
@@ -74,6 +74,56 @@ def test_two_blur_maps_of_one_name_are_told() -> None:
     plan = make_plan(["album"], Places(blur_map=Path("maps")))
     assert list(results(plan)) == ["album/a.jpg"]
     assert "would both be written to maps/a.unsmeared.blur-map.png" in problems(plan)[0]
+
+
+def misnamed(path: str) -> None:
+    """A JPEG, whatever its name says."""
+    make_photo("made.jpg").replace(make_file(path))
+
+
+def test_photos_whose_contents_ask_for_one_name_are_told() -> None:
+    for name in ("album/a.png", "album/a.tif", "album/b.bmp", "album/b.png", "album/c.png"):
+        misnamed(name)
+    make_photo("album/a.jpg")
+    plan = make_plan(["album"], Places(output="out", overwrite=True))
+    assert list(results(plan)) == ["album/a.jpg", "album/b.bmp", "album/c.png"]
+    assert [problem.partition(":")[0] for problem in problems(plan)] == [
+        "album/a.jpg and album/a.png would both be written to out/a.jpg",
+        "album/a.jpg and album/a.tif would both be written to out/a.jpg",
+        "album/b.bmp and album/b.png would both be written to out/b.jpg",
+    ]
+
+
+def test_so_are_named_ones_and_those_of_folders_of_one_name() -> None:
+    for name in ("x.png", "1/day/a.png", "2/day/a.tif"):
+        misnamed(name)
+    make_photo("deep/x.jpg")
+    plan = make_plan(["x.png", "deep/x.jpg", "1/day", "2/day"], Places(output="out"))
+    assert list(results(plan)) == ["deep/x.jpg", "1/day/a.png"]
+    assert [problem.partition(":")[0] for problem in problems(plan)] == [
+        "deep/x.jpg and x.png would both be written to out/x.jpg",
+        "1/day/a.png and 2/day/a.tif would both be written to out/day/a.jpg",
+    ]
+
+
+def test_blur_maps_of_folders_of_one_name_are_kept_apart() -> None:
+    for name in ("x/day/a.png", "y/day/a.tif"):
+        make_file(name)
+    plan = make_plan(["x/day", "y/day"], Places(blur_map=Path("maps")))
+    assert list(results(plan)) == ["x/day/a.png"]
+    assert "would both be written to maps/day/a.unsmeared.blur-map.png" in problems(plan)[0]
+
+
+def test_a_renamed_result_never_lands_on_a_photo_of_the_run() -> None:
+    for name in ("a/x.png", "b/y.png"):
+        misnamed(name)
+    for name in ("b/x.jpg", "b/b/y.jpg"):
+        make_photo(name)
+    places = Places(output="b", recursive=True, overwrite=True)
+    for photos in (["a/x.png", "b/x.jpg"], ["a/x.png", "b"]):
+        plan = make_plan(photos, places)
+        assert "a/x.png" not in results(plan)
+        assert problems(plan)[0].startswith("The result of a/x.png would replace the photo b/x.jpg")
 
 
 def test_a_result_never_lands_on_a_photo_of_the_run() -> None:

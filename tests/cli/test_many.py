@@ -62,6 +62,29 @@ def test_results_that_it_does_not_know_are_left_alone(album: Path, run: Run) -> 
     assert Path("out/a.png").read_bytes() != b"mine"
 
 
+def test_so_are_those_that_a_wrong_ending_hid(album: Path, run: Run) -> None:
+    make_photo(album / "b.jpg").replace(album / "b.png")
+    Path("out").mkdir()
+    Path("out/b.jpg").write_bytes(b"mine")
+    assert run(*ALL).out.splitlines()[-1].startswith("2 done, 1 done before")
+    assert [Path(row["input"]).name for row in rows("done")] == ["a.png", "c.png"]
+    ended = run(*ALL, "--strength", "0.5")
+    assert ended.out.splitlines()[-1].startswith("2 done, 1 done before")
+    assert Path("out/b.jpg").read_bytes() == b"mine"
+
+
+def test_a_name_that_two_results_want_is_recorded_once(album: Path, run: Run) -> None:
+    make_photo(album / "b.jpg")
+    shutil.copy(album / "b.jpg", album / "b.png")
+    for strength in ("1", "0.5"):
+        ended = run(*ALL, "--strength", strength)
+        assert ended.code == 1
+        assert "album/b.jpg and album/b.png would both be written to out/b.jpg" in ended.err
+        assert ended.out.splitlines()[-1] == "3 done, 1 failed (listed in m.jsonl)"
+    assert [Path(row["input"]).name for row in rows("failed")] == ["b.png"] * 2
+    assert not any("output" in row for row in rows("failed"))
+
+
 def test_a_run_that_was_stopped_goes_on(
     album: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -48,6 +48,15 @@ class Folder:
             if names:
                 yield here, names
 
+    def names_in(self, below: Path) -> list[str]:
+        """The names of the photos that :meth:`walk` finds in a folder below this one, in order."""
+        here = self.root / below
+        if not (here.is_dir() and self.enters(here)):
+            return []
+        return sorted(
+            path.name for path in here.iterdir() if _is_photo_name(path.name) and path.is_file()
+        )
+
     def holds(self, photo: Path) -> bool:
         """Whether :meth:`walk` comes by a photo, should it be there; a path without links."""
         return _is_photo_name(photo.name) and self.enters(photo.parent)

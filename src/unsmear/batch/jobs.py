@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from unsmear.errors import OutputError
-from unsmear.images import SUPPORTED_SUFFIXES
+from unsmear.images import SUPPORTED_SUFFIXES, format_of_file
 
 STREAM = "-"
 MARK = ".unsmeared"
@@ -131,6 +131,14 @@ def settle(job: Job, format: str | None) -> Job:
     suffix = next((each for each, name in SUPPORTED_SUFFIXES.items() if name == format), ".png")
     fitting = path.with_suffix(suffix) if named else path.with_name(path.name + suffix)
     return replace(job, destination=fitting)
+
+
+def foresee(job: Job) -> Job:
+    """The job as :func:`settle` will make it; as it is where the photo does not tell yet."""
+    if job.source is None or not job.suffix_is_ours:
+        return job
+    format = format_of_file(job.source)
+    return job if format is None else settle(job, format)
 
 
 def require_suffix(path: Path) -> None:

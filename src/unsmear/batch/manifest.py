@@ -88,7 +88,7 @@ class Manifest:
     def record(self, ending: Ending) -> None:
         """Note how a photo's way ended; what was done before is there already."""
         planned, job, trace = ending.planned, ending.job, ending.trace
-        if planned is None or job is None or (ending.problem is None and trace is None):
+        if planned is None or job is None or (ending.problem is None and ending.outcome is None):
             return
         state = "done" if ending.problem is None else "failed"
         row = self._row(planned, job, state)

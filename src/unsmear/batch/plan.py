@@ -7,6 +7,7 @@ is worked on, so that a million photos take no more memory than a few.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from unsmear.batch.jobs import (
     Job,
     Places,
     check_destination,
+    foresee,
     is_picture_name,
     is_result,
     is_same,
@@ -59,7 +61,7 @@ class Plan:
         found = _Found(self)
         for root in self.roots:
             if isinstance(root, Job):
-                yield root
+                yield found.named(root)
                 continue
             is_empty = True
             for here, names in root.walk():
@@ -90,39 +92,61 @@ class _Found:
         self.places = plan.places
         self.folders = Folders(plan.folders)
         self.sources = {_identity(job.source) for job in plan.named}
+        self.clashes = _clashes(plan.named)
         self.linked: set[str] = set()
         self.walked: dict[Path, list[Folder]] = {}
 
+    def named(self, job: Job) -> Job | Ending:
+        """A job that the user named, unless its photo's content makes it impossible."""
+        return _unless(self.clashes.get(job.source) or self._spoils(foresee(job)), job)
+
     def jobs_of(self, folder: Folder, here: Path, names: list[str]) -> Iterator[Job | Ending]:
         """The jobs of one folder's photos."""
-        maps: dict[Path, Path] = {}
+        clashes = self._clashes_in(folder, here, names)
+        meets = self._meets_photos(folder, here)
         for name in names:
-            photo = here / name
-            job = _job_under(photo, folder.top / photo.relative_to(folder.path), self.places)
-            twin = photo if job.blur_map is None else maps.setdefault(job.blur_map, photo)
-            if twin != photo:
-                problem = _both_written(twin, photo, job.blur_map)
-            elif self.places.in_place:
-                problem = self._link(photo)
-            else:
-                problem = None if self.places.output is None else self._clash(folder, job)
-            yield job if problem is None else Ending(job, job, problem=problem)
+            job = self._job(folder, here / name)
+            problem = clashes.get(job.source)
+            if problem is None and self.places.in_place:
+                problem = self._link(here / name)
+            elif problem is None and self.places.output is not None:
+                problem = self._spoils(job) or (self._spoils(foresee(job)) if meets else None)
+            yield _unless(problem, job)
 
-    def _clash(self, folder: Folder, job: Job) -> str | None:
-        """Why a result under the output folder would spoil another photo, if it would."""
+    def _job(self, folder: Folder, photo: Path) -> Job:
+        return _job_under(photo, folder.top / photo.relative_to(folder.path), self.places)
+
+    def _clashes_in(self, folder: Folder, here: Path, names: list[str]) -> dict[Path | None, str]:
+        """What :func:`_clashes` says of the photos whose names differ by their endings alone."""
+        before = self.walked.setdefault(folder.top, [])
+        below = here.relative_to(folder.path)
+        elders = [
+            (other, other.path / below / name)
+            for other in before
+            if other != folder
+            for name in other.names_in(below)
+        ]
+        if folder not in before:
+            before.append(folder)
+        stems = Counter(Path(name).stem for name in names)
+        stems.update(photo.stem for _, photo in elders)
+        crowd = [(folder, here / name) for name in names if stems[Path(name).stem] > 1]
+        return _clashes([self._job(*each) for each in (*elders, *crowd)])
+
+    def _meets_photos(self, folder: Folder, here: Path) -> bool:
+        """Whether results of one folder's photos may come to lie among photos of this run."""
+        result = self._job(folder, here / "photo.png").destination
+        assert result is not None, "photos of folders are files, and so are their results"
+        return bool(self.sources) or self.folders.holding(result) is not None
+
+    def _spoils(self, job: Job) -> str | None:
+        """Why a result would replace another photo of this run, if it would."""
         photo, result = job.source, job.destination
         assert photo is not None
-        assert result is not None, "photos of folders are files, and so are their results"
+        assert result is not None, "one of several photos has a file, and so has its result"
         is_there = os.path.lexists(result) and not is_same(result, photo)
         if is_there and (_identity(result) in self.sources or self.folders.holding(result)):
             return _would_replace(job, result)
-        namesakes = self.walked.setdefault(folder.top, [])
-        for other in namesakes:
-            twin = other.path / photo.relative_to(folder.path)
-            if other != folder and twin.is_file():
-                return _both_written(twin, photo, result)
-        if folder not in namesakes:
-            namesakes.append(folder)
         return None
 
     def _link(self, photo: Path) -> str | None:
@@ -266,6 +290,32 @@ def _refuse_collisions(plan: Plan) -> None:
                 raise InputError(
                     f"{job.source} lies in {around.path}, named too: name one of them."
                 )
+
+
+def _clashes(jobs: list[Job]) -> dict[Path | None, str]:
+    """Why photos cannot be done since another one gets a file of theirs, by photo.
+
+    A file goes to the first photo whose name asks for it, else to the first whose content does.
+    """
+    problems: dict[Path | None, str] = {}
+    taken: dict[str, Path | None] = {}
+
+    def take(job: Job) -> None:
+        for path in job.written:
+            holder = taken.setdefault(_identity(path), job.source)
+            if holder != job.source:
+                problems[job.source] = _both_written(holder, job.source, path)
+
+    for job in jobs:
+        take(job)
+    for job in jobs:
+        if job.source not in problems:
+            take(foresee(job))
+    return problems
+
+
+def _unless(problem: str | None, job: Job) -> Job | Ending:
+    return job if problem is None else Ending(job, job, problem=problem)
 
 
 def _both_written(first: Path | None, second: Path | None, path: Path | None) -> str:

@@ -189,7 +189,7 @@ class Run:
                 outcome = self.worker.write(passage.job, passage.result)
         passage.result = None
         trace, output = passage.trace, passage.job.destination
-        if passage.problem is None and trace is not None and output is not None:
+        if outcome is not None and trace is not None and output is not None:
             trace = trace._replace(output_content=hash_file(output))
         warnings = tuple(passage.warnings)
         return Ending(

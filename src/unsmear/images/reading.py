@@ -23,6 +23,7 @@ _DECODERS = {
 # No honest file is larger than its pixels at 16 bits and four channels, with room for metadata.
 _BYTES_PER_PIXEL = 8
 _METADATA_ROOM = 256 << 20
+_HEAD = 512  # bytes by which a format is told
 
 
 def read_picture(source: Path | bytes | BinaryIO, *, max_pixels: int = 200_000_000) -> Picture:
@@ -47,7 +48,7 @@ def read_picture(source: Path | bytes | BinaryIO, *, max_pixels: int = 200_000_0
     format = None
     notes: list[str] = []
     try:
-        format = sniff(data[:512], suffix)
+        format = sniff(data[:_HEAD], suffix)
         picture = _DECODERS[format](data, max_pixels, notes.append)
     except Unreadable as problem:
         raise InputError(f"{name} {problem}") from problem
@@ -63,6 +64,22 @@ def read_picture(source: Path | bytes | BinaryIO, *, max_pixels: int = 200_000_0
     for note in notes:
         warnings.warn(f"{name} {note}", stacklevel=2)
     return picture
+
+
+def format_of_file(path: Path) -> str | None:
+    """Tell what a file is by its first bytes, whatever its name says.
+
+    Returns:
+        A format, such as "PNG"; None where no picture that we read can be seen there. Pipes are not
+        looked at, for what is read from them is gone.
+    """
+    try:
+        if not path.is_file():
+            return None
+        with path.open("rb") as file:
+            return sniff(file.read(_HEAD), path.suffix)
+    except (OSError, Unreadable):
+        return None
 
 
 def _name_of(source: Path | bytes | BinaryIO) -> tuple[str, str]:
