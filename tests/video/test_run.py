@@ -340,6 +340,19 @@ def test_transparency_that_cannot_be_kept_is_refused(deblur, tmp_path: Path) -> 
     assert frames_of(tmp_path / "out.mkv")[0].format.name == "yuva420p"
 
 
+def test_transparency_that_is_not_decoded_is_refused(deblur, tmp_path: Path) -> None:
+    for codec in ("libvpx", "libvpx-vp9"):
+        source = write_clip(
+            *(tmp_path / f"{codec}.webm", moving_square(3)),
+            *("-vf", "colorkey=black", "-auto-alt-ref", "0"),
+            pixels="yuva420p",
+            codec=codec,
+        )
+        for ending in ("webm", "mkv"):
+            with pytest.raises(InputError, match=f"transparency.*-c:v {codec} "):
+                deblur(source, tmp_path / f"out.{ending}", settings={"lossless": False})
+
+
 def test_results_are_never_lost(deblur, clip: Path, tmp_path: Path) -> None:
     content = clip.read_bytes()
     with pytest.raises(OutputError, match="the clip itself"):

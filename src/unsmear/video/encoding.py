@@ -115,10 +115,16 @@ def recipe_for(
     The codec is the clip's own where there is an encoder for it, else H.264.
 
     Raises:
-        InputError: a pixel format that no encoder here keeps, or a wish that it cannot meet.
+        InputError: a pixel format that no encoder here keeps, transparency that is not decoded, or
+            a wish that cannot be met.
     """
     frame = clip.first
     encoder = _encoder_of(clip.stream.codec_context.name)
+    if _has_hidden_alpha(clip.stream):
+        raise InputError(
+            f"The transparency of {clip.path} cannot be read: convert it to FFV1 first, with "
+            f"ffmpeg -c:v {encoder.name} -i {clip.path} -c:v ffv1 OUT.mkv."
+        )
     known = {form.name for form in Codec(encoder.name, "w").video_formats or []}
     # Packed RGB has been sorted into planes; an encoder may know it as it was stored only.
     stored = (frame.picture.format.name, clip.stream.codec_context.pix_fmt)
@@ -175,6 +181,12 @@ def _encoder_of(codec: str) -> Encoder:
 
 def _has_alpha(frame: Frame) -> bool:
     return any(part.is_alpha for part in frame.picture.format.components)
+
+
+def _has_hidden_alpha(stream: Any) -> bool:
+    """Whether there is transparency that the decoder leaves out, as FFmpeg's own of VP8 and VP9."""
+    tags = {name.lower(): text for name, text in stream.metadata.items()}
+    return stream.codec_context.name in ("vp8", "vp9") and tags.get("alpha_mode") == "1"
 
 
 def _light_levels(sides: Iterable[Any]) -> list[str]:
