@@ -131,6 +131,15 @@ def test_in_place_leaves_a_sharp_photo_alone(photo: Path, run: Run) -> None:
     assert photo.stat() == before
 
 
+def test_in_place_keeps_a_format_that_the_name_denies(photo: Path, run: Run) -> None:
+    wrong = photo.rename("wrong.jpg")
+    before = wrong.read_bytes()
+    assert run(wrong, "--in-place", *TOUCH_ALL).code == 0
+    assert wrong.read_bytes() != before
+    assert Image.open(wrong).format == "PNG"
+    assert names() == ["wrong.jpg"]
+
+
 def test_stdin_to_stdout(photo: Path, run: Run) -> None:
     ended = run("-", *TOUCH_ALL, stdin=photo.read_bytes())
     assert ended.code == 0

@@ -104,6 +104,19 @@ def test_in_place_keeps_links_and_mode(changed: Picture, source: Path, tmp_path:
     assert stat.S_IMODE(source.stat().st_mode) == 0o640
 
 
+def test_in_place_keeps_the_format_that_the_content_has(source: Path, tmp_path: Path) -> None:
+    rgba = np.dstack([scene(), np.arange(53, dtype=np.uint8)[None].repeat(37, axis=0)])
+    wrong = tmp_path / "wrong.jpg"
+    wrong.write_bytes(pillow(Image.fromarray(rgba), "PNG"))
+    picture = read_picture(wrong)
+    touched = np.ones((37, 53), bool)
+    write_picture(
+        picture.with_rgb(255 - picture.rgb, touched), wrong, input_path=wrong, in_place=True
+    )
+    assert read_picture(wrong).format == "PNG"
+    np.testing.assert_array_equal(np.asarray(Image.open(wrong))[..., 3], rgba[..., 3])
+
+
 def test_in_place_is_no_permission_to_overwrite_others(
     changed: Picture, source: Path, tmp_path: Path
 ) -> None:

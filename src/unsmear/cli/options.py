@@ -183,7 +183,7 @@ InPlace = Annotated[
     bool,
     typer.Option(
         "--in-place",
-        help="Replace the photos themselves.",
+        help="Replace the photos themselves; each keeps the format that it has.",
         rich_help_panel=FILES,
     ),
 ]

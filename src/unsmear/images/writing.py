@@ -59,7 +59,7 @@ def write_picture(
     input_path: Path | None = None,
     in_place: bool = False,
 ) -> None:
-    """Write a picture to a file; its suffix decides the format.
+    """Write a picture to a file; its suffix decides the format, in place the picture does.
 
     The file is written beside its place and moved there when it is complete. A symbolic link is
     followed: the file it names is written.
@@ -69,7 +69,8 @@ def write_picture(
         destination: Where to.
         overwrite: Whether a file that is already there may be replaced.
         input_path: The file the picture came from, which is not to be lost by mistake.
-        in_place: Whether the destination may be that file. It then keeps its permissions.
+        in_place: Whether the destination may be that file. It then keeps its permissions, and its
+            format even where its suffix says another one.
 
     Raises:
         OutputError: The destination cannot, or must not, be written.
@@ -77,6 +78,8 @@ def write_picture(
     destination = Path(destination)
     format = format_of_path(destination)
     target, mode = _check(destination, overwrite, input_path, in_place)
+    if mode is not None and picture.format is not None:  # in place
+        format = picture.format
     data = encode_picture(picture, format)
     try:
         _replace(target, data, mode)
