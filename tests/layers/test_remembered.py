@@ -32,17 +32,20 @@ def test_nothing_is_worked_out_twice(layer):
     assert sums.worked == 0
 
 
+def trained(optimiser, layer):
+    optimiser.step(lambda: layer(torch.ones(1, 2)).sum().backward())
+
+
 @pytest.mark.parametrize(
     "change",
     [
         lambda layer: nn.init.ones_(layer.bias),
         lambda layer: layer.load_state_dict({k: v + 1 for k, v in layer.state_dict().items()}),
         lambda layer: setattr(layer, "weight", nn.Parameter(torch.ones(2, 2))),
-        lambda layer: torch.optim.SGD(layer.parameters(), 1.0).step(
-            lambda: layer(torch.ones(1, 2)).sum().backward()
-        ),
+        lambda layer: trained(torch.optim.SGD(layer.parameters(), 1.0), layer),
+        lambda layer: trained(torch.optim.AdamW(layer.parameters(), 1.0, fused=True), layer),
     ],
-    ids=["in place", "loaded", "replaced", "trained"],
+    ids=["in place", "loaded", "replaced", "trained", "trained by a fused step"],
 )
 def test_changed_weights_are_seen(layer, change):
     remembered = Remembered()

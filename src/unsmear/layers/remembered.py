@@ -1,7 +1,8 @@
 """What is worked out from weights once, and again only when they have changed.
 
-A change is seen by torch's count of changes in place. Who writes through ``weight.data``, as
-averaging of weights does, is not counted: modules therefore forget when their mode is set.
+A change is seen by torch's count of changes in place, and by a count of optimisers' steps, since a
+fused one is not in torch's. Who writes through ``weight.data``, as averaging of weights does, is
+not counted: modules therefore forget when their mode is set.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 T = TypeVar("T")
 
@@ -31,7 +33,7 @@ class Remembered(Generic[T]):
             wish: what else it depends on, such as a number type.
             make: called without gradients when a weight or the wish is another than last time.
         """
-        key = (wish, *[(weight.data_ptr(), _version(weight)) for weight in weights])
+        key = (wish, _steps, *[(weight.data_ptr(), _version(weight)) for weight in weights])
         if self._made is None or key != self._key:
             with torch.no_grad():
                 self._made = make()
@@ -52,3 +54,14 @@ class Remembered(Generic[T]):
 def _version(weight: Tensor) -> int:
     """Count of the changes in place; what was made in inference mode does not count them."""
     return 0 if weight.is_inference() else weight._version
+
+
+_steps = 0
+
+
+def _count_step(*_: object) -> None:
+    global _steps
+    _steps += 1
+
+
+register_optimizer_step_post_hook(_count_step)
