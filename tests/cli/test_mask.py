@@ -114,6 +114,7 @@ def test_long_sheets_have_pages(tmp_path: Path, run: Run, monkeypatch: pytest.Mo
         (("b.png",), "--data"),
         (("b.png", "s.png", "--data", "."), "--data"),
         (("b.png", "none.png"), "none.png"),
+        (("b.png", ""), "empty"),
         (("b.png", "s.png", "-o", "none/m.png"), "none"),
         (("b.png", "s.png", "-o", "m.gif"), "m.gif"),
         (("b.png", "s.png", "--sheet", "m.png"), "already exists"),

@@ -276,6 +276,14 @@ BAD_OPTIONS = {
     "figures over the photo": (("photo.png", "--json", "photo.png", "--overwrite"), "--json"),
     "figures' folder": (("photo.png", "--json", "nowhere/x.json"), "nowhere"),
     "missing mask": (("photo.png", "--mask", "nowhere.png"), "nowhere.png"),
+    "empty photo": (("", "--in-place"), "empty"),
+    "empty photo among others": (("photo.png", ""), "empty"),
+    "empty output": (("photo.png", "-o", ""), "empty"),
+    "empty output after a sign": (("photo.png", "--output="), "empty"),
+    "empty map": (("photo.png", "--blur-map", ""), "empty"),
+    "empty mask": (("photo.png", "--mask", ""), "empty"),
+    "empty figures": (("photo.png", "--json", ""), "empty"),
+    "empty model": (("photo.png", "--model", ""), "empty"),
 }
 
 

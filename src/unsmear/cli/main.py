@@ -18,7 +18,7 @@ from typer.main import get_command
 
 from unsmear.cli.console import complain, warnings_as_lines
 from unsmear.cli.page import COMMANDS, PARTS
-from unsmear.errors import UnsmearError
+from unsmear.errors import InputError, UnsmearError
 
 BAD_INPUT = 2
 INTERRUPTED = 130
@@ -75,6 +75,8 @@ def _run(name: str, words: list[str]) -> int:
     """Run one command; whatever a user can cause ends as one sentence and a code."""
     program = "unsmear" if name == "deblur" else f"unsmear {name}"
     try:
+        if name != "train":  # its words are Lightning's, to whom an empty value may mean something
+            _refuse_empty(words)
         code = _load(name).main(args=words, prog_name=program, standalone_mode=False)
     except UnsmearError as error:
         complain(error)
@@ -93,6 +95,15 @@ def _run(name: str, words: list[str]) -> int:
     if code == INTERRUPTED:
         complain("stopped")
     return code if isinstance(code, int) else 0
+
+
+def _refuse_empty(words: list[str]) -> None:
+    """Refuse a name that is empty: as a path it would stand for the current folder."""
+    if any(word == "" or re.fullmatch(r"--[\w-]+=", word) for word in words):
+        raise InputError(
+            "One of the names given is empty, perhaps a variable that is not set: give one, or "
+            "leave it out."
+        )
 
 
 def _load(name: str) -> TyperCommand:
