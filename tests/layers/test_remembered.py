@@ -77,8 +77,9 @@ def test_copies_remember_nothing(layer, copied):
     assert sums.worked == 1
 
 
-def test_weights_made_for_inference_can_be_remembered():
+def test_changes_of_weights_made_for_inference_are_seen():
     with torch.inference_mode():
-        layer = nn.Linear(2, 2)
-        remembered = Remembered()
-        assert sums(layer, remembered) == sums(layer, remembered)
+        layer, remembered = nn.Linear(2, 2), Remembered()
+        before = sums(layer, remembered)
+        layer.load_state_dict({k: v + 1 for k, v in layer.state_dict().items()})
+        assert sums(layer, remembered) != before

@@ -51,9 +51,9 @@ class Remembered(Generic[T]):
         return type(self), ()
 
 
-def _version(weight: Tensor) -> int:
-    """Count of the changes in place; what was made in inference mode does not count them."""
-    return 0 if weight.is_inference() else weight._version
+def _version(weight: Tensor) -> object:
+    """Count of the changes in place; what was made in inference mode has none and is always new."""
+    return object() if weight.is_inference() else weight._version
 
 
 _steps = 0
