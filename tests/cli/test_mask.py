@@ -110,6 +110,42 @@ def test_long_sheets_have_pages(tmp_path: Path, run: Run, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("words", "part"),
     [
+        (("b.png", "s.png", "-o", "b.png"), "b.png is read"),
+        (("b.png", "s.png", "-o", "./link.png"), "link.png is read"),
+        (("b.png", "s.png", "--sheet", "s.png"), "s.png is read"),
+        (("b.png", "s.png", "--compare", "m.png", "-o", "m.png"), "m.png is read"),
+        (("b.png", "s.png", "-o", "x.png", "--sheet", "x.png"), "cannot be both"),
+        (("--data", "set", "-o", "set/blur"), "set/blur/a.png is read"),
+        (("--data", "set", "-o", "new", "--sheet", "set/sharp/a.png"), "set/sharp/a.png is read"),
+        (("--data", "set", "-o", "set", "--sheet", "set/a.png"), "cannot be both"),
+    ],
+)
+def test_what_is_read_is_not_replaced(
+    words: tuple[str, ...], part: str, twins: Path, run: Run
+) -> None:
+    make_pair(Path("set/blur/a.png"), Path("set/sharp/a.png"), Path("set/mask/a.png"))
+    Path("link.png").symlink_to("s.png")
+    before = {name: Path(name).read_bytes() for name in names()}
+    ended = run("mask", *words, "--overwrite", plain=True)
+    assert ended.code == 2
+    assert part in ended.err
+    assert len(ended.err.splitlines()) == 1
+    assert {name: Path(name).read_bytes() for name in names()} == before
+
+
+def test_masks_of_a_set_are_made_anew_only_where_they_are_not_its_own(
+    twins: Path, run: Run
+) -> None:
+    make_pair(Path("set/blur/a.png"), Path("set/sharp/a.png"), Path("m.png"))
+    words = ("mask", "--data", "set", "-o", "set/mask")
+    assert run(*words, plain=True).code == 0
+    assert run(*words, plain=True).code == 0
+    assert "set/mask/a.png is read" in run(*words, "--overwrite", plain=True).err
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
         ((), "--data"),
         (("b.png",), "--data"),
         (("b.png", "s.png", "--data", "."), "--data"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as jsonlib
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from unsmear.cli.mask_sheet import MaskSheet
-    from unsmear.data import Pair, PairMaskConfig, PairSource
+    from unsmear.data import Pair, PairMaskConfig
+    from unsmear.data.sources import FileSource
     from unsmear.metrics import MaskAgreement
 
 PAGE = page(
@@ -157,6 +159,7 @@ def command(
         assert data is not None, "there is a pair or a set"
         place = _places_in(output)
         source = _open_set(data, layout, split, compare)
+    _check_apart(source, place, sheet, overwrite=overwrite)
     pages = None if sheet is None else MaskSheet(sheet, overwrite=overwrite)
     made, problems = _make_all(source, config, place, pages, overwrite=overwrite, quiet=quiet)
     for problem in problems:
@@ -201,13 +204,27 @@ def _places_in(output: Path | None) -> Place:
     return lambda name: output and output / f"{name}.png"
 
 
-def _one_pair(blurred: Path, sharp: Path, given: Path | None) -> PairSource:
+def _check_apart(source: FileSource, place: Place, sheet: Path | None, *, overwrite: bool) -> None:
+    """Refuse to write over a picture that is read, and the sheet over a mask."""
+    masks = [path for name in source.names if (path := place(name)) is not None]
+    if sheet is not None and os.path.realpath(sheet) in map(os.path.realpath, masks):
+        raise OutputError(
+            f"{sheet} cannot be both a mask and the sheet: give --sheet another name."
+        )
+    read = {os.path.realpath(path) for pair in source.files for path in pair[1:] if path}
+    for path in (*masks, *([] if sheet is None else [sheet])):
+        # Without --overwrite, masks that are there stay.
+        if overwrite and path.exists() and os.path.realpath(path) in read:
+            raise OutputError(f"{path} is read here, and would be replaced: name another place.")
+
+
+def _one_pair(blurred: Path, sharp: Path, given: Path | None) -> FileSource:
     from unsmear.data.sources import FileSource, PairFiles
 
     return FileSource("folder", [PairFiles(str(blurred), blurred, sharp, given)])
 
 
-def _open_set(data: Path, layout: str, split: str | None, masks: Path | None) -> PairSource:
+def _open_set(data: Path, layout: str, split: str | None, masks: Path | None) -> FileSource:
     from unsmear.data.sources import open_source
 
     options = {} if masks is None else {"masks": masks}
@@ -215,7 +232,7 @@ def _open_set(data: Path, layout: str, split: str | None, masks: Path | None) ->
 
 
 def _make_all(
-    source: PairSource,
+    source: FileSource,
     config: PairMaskConfig,
     place: Place,
     sheet: MaskSheet | None,
