@@ -57,6 +57,22 @@ def test_missing_files_are_named(material: Path) -> None:
         validation_library(material, ValidationSplit(stills=("a.png", "gone.png")))
 
 
+def test_a_tenth_of_ones_own_material_is_held_out_by_name(material: Path, tmp_path: Path) -> None:
+    split = ValidationSplit.named("tenth", material)
+    assert len(split.stills) == 1
+    assert split == ValidationSplit.tenth_of(material)
+    assert len(validation_samples(material, "tenth", count=2, size=64)) == 2
+
+    (tmp_path / "stills").mkdir()
+    for number in range(200):
+        (tmp_path / "stills" / f"{number}.png").touch()
+    assert 10 <= len(ValidationSplit.tenth_of(tmp_path).stills) <= 30
+    for number in range(1, 200):
+        (tmp_path / "stills" / f"{number}.png").unlink()
+    with pytest.raises(InputError, match="one photo"):
+        ValidationSplit.tenth_of(tmp_path)
+
+
 @pytest.mark.parametrize("text", ["- just a list", "pictures: []", "stills: [a", None])
 def test_bad_split_files_are_errors(tmp_path: Path, text: str | None) -> None:
     path = tmp_path / "split.yaml"

@@ -5,8 +5,10 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from unsmear.cli.main import main
 from unsmear.errors import UnsmearError
@@ -163,6 +165,18 @@ def test_a_finished_run_goes_further_where_it_was(folder, recipe, arguments, fir
     again = train(arguments("--trainer.max_steps=7"))
     one, other = (load_model(path).state_dict() for path in (whole, again))
     assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_pictures_without_masks_are_judged_as_a_whole(folder, recipe, arguments):
+    rng = np.random.default_rng(0)
+    (folder / "pairs").mkdir()
+    for kind in ("blur", "sharp"):
+        pixels = rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / "pairs" / f"a_{kind}.png")
+    source = {"path": str(folder / "pairs"), "masks": "none"}
+    recipe["data"]["validation"] = {"source": source, "samples": 1, "size": 32}
+    train(arguments())
+    assert (folder / "run" / "best.ckpt").is_file()
 
 
 def test_steps_without_a_finite_gradient_are_skipped_and_counted(folder, arguments, monkeypatch):

@@ -63,7 +63,8 @@ def trees(tmp_path, monkeypatch):
                 picture(f"GoPro/{split}/GOPR1/{kind}/0000{number}.png")
             picture(f"ReLoBlur/masks/{split}/scene/{number}/{number}.png", mask=True)
     for kind in ("blur", "sharp", "mask"):
-        picture(f"mine/one_{kind}.png", kind == "mask")
+        for name in ("one", "two"):
+            picture(f"mine/{name}_{kind}.png", kind == "mask")
     for name in ("one", "two", "held-out"):
         path = tmp_path / "data" / "train" / "stills" / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -85,13 +84,7 @@ def _synthesizer(
     stills: list[Path], objects: list[Path], clips: list[Path], seed: int, size: int
 ) -> BlurSynthesizer:
     """A synthesizer of the kinds for which there is material."""
-    from unsmear.data import BlurSynthesizer, MediaLibrary, SynthesisConfig
+    from unsmear.data import BlurSynthesizer, MediaLibrary, SynthesisConfig, fitted
 
     library = MediaLibrary.from_folders(stills, objects, clips)
-    usual = SynthesisConfig()
-    config = replace(
-        usual,
-        cutout=usual.cutout if library.objects else 0.0,
-        clip=usual.clip if library.clips else 0.0,
-    )
-    return BlurSynthesizer(library, config, seed, size)
+    return BlurSynthesizer(library, fitted(SynthesisConfig(), library), seed, size)

@@ -14,7 +14,7 @@ from unsmear.data.split import (
     validation_library,
     validation_samples,
 )
-from unsmear.data.synthesis import BlurSynthesizer
+from unsmear.data.synthesis import BlurSynthesizer, fitted
 from unsmear.data.triple import BlurTriple
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "ValidationSplit",
     "build_mixture",
     "crop_patch",
+    "fitted",
     "open_parts",
     "open_source",
     "pair_blur_mask",

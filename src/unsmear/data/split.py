@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+import hashlib
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +14,13 @@ import yaml
 
 from unsmear.data.config import SynthesisConfig
 from unsmear.data.library import MediaLibrary
-from unsmear.data.synthesis import BlurSynthesizer
+from unsmear.data.synthesis import BlurSynthesizer, fitted
 from unsmear.data.triple import BlurTriple
 from unsmear.errors import InputError
 
 # Kinds of the held-out samples: fixed shares instead of draws, so that results compare.
 VALIDATION_SHARES = {"cutout": 0.60, "segment": 0.15, "shake": 0.10, "sharp": 0.15}
+TENTH = "tenth"  # in place of a split's file: hold out a tenth of whatever there is
 # Another world of samples than any training seed in use; never change it.
 VALIDATION_SEED = 20_260_101
 
@@ -55,6 +58,38 @@ class ValidationSplit:
             raise InputError(f"{path} is no split: give lists named {sorted(known)}")
         return cls(**{name: tuple(names or ()) for name, names in lists.items()})
 
+    @classmethod
+    def tenth_of(cls, folder: str | Path) -> ValidationSplit:
+        """Hold out a tenth of one's own material; which, depends on the files' names alone.
+
+        Args:
+            folder: holds `stills/`, and perhaps `objects/` and `video/`.
+
+        Returns:
+            About a tenth of each part, of the photos at least one.
+
+        Raises:
+            InputError: if there are fewer than two photos.
+        """
+        library = training_library(folder, cls(stills=()))  # all there is
+        if len(library.stills) < 2:
+            raise InputError(f"{folder}/stills holds one photo: add one to measure with")
+        stills = sorted((path.name for path in library.stills), key=_lot)
+        return cls(
+            stills=tuple(_tenth(stills)) or (stills[0],),
+            objects=tuple(_tenth(each.path.name for each in library.objects)),
+            clips=tuple(_tenth(path.name for path in library.clips)),
+        )
+
+    @classmethod
+    def named(cls, split: str | Path, folder: str | Path) -> ValidationSplit:
+        """The split of a YAML file, or with "tenth" a tenth of the folder.
+
+        Raises:
+            InputError: see `from_yaml` and `tenth_of`.
+        """
+        return cls.tenth_of(folder) if str(split) == TENTH else cls.from_yaml(split)
+
     @property
     def names(self) -> frozenset[str]:
         """All file names."""
@@ -89,7 +124,10 @@ def validation_library(folder: str | Path, split: ValidationSplit, **options: An
     library = MediaLibrary.from_folders(**_parts(Path(folder)), only=split.names, **options)
     found = {name for name, _ in library.fingerprint}
     if missing := sorted(split.names - found):
-        raise InputError(f"{folder} lacks {missing}: fetch the files that the split names")
+        raise InputError(
+            f"{folder} lacks {missing}: fetch the files that the split names, or write "
+            f"'{TENTH}' for the split to hold out a tenth of your own"
+        )
     return library
 
 
@@ -116,9 +154,8 @@ class ValidationSamples(Sequence[BlurTriple]):
         kinds = _fixed_kinds(count)
         config = config or SynthesisConfig(clip=0.0)
         if not library.objects:  # somebody's own photos without cut-outs: pieces of photos move
-            config = replace(config, cutout=0.0)
             kinds = tuple("segment" if kind == "cutout" else kind for kind in kinds)
-        self.synthesizer = BlurSynthesizer(library, config, VALIDATION_SEED, size)
+        self.synthesizer = BlurSynthesizer(library, fitted(config, library), VALIDATION_SEED, size)
         self.kinds = kinds
 
     def __len__(self) -> int:
@@ -139,7 +176,7 @@ def validation_samples(
 
     Args:
         folder: holds `stills/`, and perhaps `objects/` and `video/`.
-        split: the split, or its YAML file.
+        split: the split, its YAML file, or "tenth".
         count: number of samples.
         size: side of the samples in pixels.
 
@@ -151,7 +188,7 @@ def validation_samples(
         InputError: if material is missing.
     """
     if not isinstance(split, ValidationSplit):
-        split = ValidationSplit.from_yaml(split)
+        split = ValidationSplit.named(split, folder)
     return ValidationSamples(validation_library(folder, split), count, size)
 
 
@@ -161,6 +198,16 @@ def _parts(folder: Path) -> dict[str, list[Path]]:
         if (folder / part).is_dir():
             parts[name] = [folder / part]
     return parts
+
+
+def _lot(name: str) -> float:
+    """A number in [0, 1) that a name always draws."""
+    digest = hashlib.sha256(os.fsencode(name)).digest()
+    return int.from_bytes(digest[:4], "big") / 2**32
+
+
+def _tenth(names: Iterable[str]) -> list[str]:
+    return [name for name in names if _lot(name) < 0.1]
 
 
 def _fixed_kinds(count: int) -> tuple[str, ...]:

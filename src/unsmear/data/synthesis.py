@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -25,6 +27,15 @@ LEAST_SWEPT = 0.01
 LEAST_SIDE = 32
 # Noise weaker than this would not outlive 8-bit rounding.
 LEAST_NOISE = 0.02
+
+
+def fitted(config: SynthesisConfig, library: MediaLibrary) -> SynthesisConfig:
+    """The same without the kinds for which a library has no material."""
+    return replace(
+        config,
+        cutout=config.cutout if library.objects else 0.0,
+        clip=config.clip if library.clips else 0.0,
+    )
 
 
 class BlurSynthesizer:

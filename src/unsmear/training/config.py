@@ -101,12 +101,14 @@ class PoolConfig:
 
     Attributes:
         folder: holds ``stills/``, and perhaps ``objects/`` (cut-outs) and ``video/`` (clips).
-        split: YAML list of the files that are kept for validation and never trained on.
+        split: YAML list of the files that are kept for validation and never trained on, or
+            "tenth" for a tenth of what the folder holds.
         cache: folder for the samples; they are made once, on first use.
         samples: how many different samples are synthesized.
         size: their side in pixels.
         seed: another seed, other samples.
-        synthesis: what the samples look like.
+        synthesis: what the samples look like; kinds that the folder has no material for are left
+            out.
     """
 
     folder: str = "data"
@@ -123,7 +125,8 @@ class ValidationConfig:
     """What the weights are judged on after each epoch.
 
     Attributes:
-        source: a data set; None for the synthesizer's held-out samples of the pool's ``split``.
+        source: a data set; None for the synthesizer's held-out samples of the pool's ``split``, or
+            without synthesis for the first source. Pairs validated on are not trained on.
         samples: how many pairs of it, evenly spread.
         size: side of the square that is cut from each, about its blur, in pixels.
     """

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import lightning as L
 import numpy as np
 import torch
+from lightning.pytorch.utilities import rank_zero_warn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from unsmear.data import (
@@ -17,13 +19,16 @@ from unsmear.data import (
     SamplePool,
     ValidationSplit,
     crop_patch,
+    fitted,
     training_library,
     validation_samples,
 )
 from unsmear.data.mixture import SYNTHESIS, PatchMixture, Samples, SourceConfig, open_parts
 from unsmear.data.pool import bytes_to_unit
+from unsmear.errors import InputError
 from unsmear.training.config import Phase, PoolConfig, ValidationConfig, check_phases
 
+MOST_HELD_OUT = 5  # one in so many pairs of a set that is trained on, too
 CALIBRATION_PATCHES = 96
 CALIBRATION_EPOCH = 2**40  # no run gets there: patches that were not trained on
 
@@ -32,7 +37,8 @@ class LocalBlur(L.LightningDataModule):
     """Patches mixed from data sets and synthesized samples; their size follows the run's phase.
 
     Args:
-        sources: what is mixed, by weight; None for the synthesized samples alone.
+        sources: what is mixed, by weight; None for the synthesized samples alone. Of a data set
+            that is also validated on, those pairs are left out.
         phases: in order, the last ending at 1; None for the paper's patches all along.
         pool: the synthesized samples.
         validation: what the weights are judged on.
@@ -71,22 +77,39 @@ class LocalBlur(L.LightningDataModule):
         """Open the material."""
         made = any(source.layout == SYNTHESIS for source in self.sources)
         self._parts = open_parts(self.sources, self._open_pool() if made else None)
-        self._held_out = self._open_validation()
+        wanted = self.validation
+        if wanted.source is None and made:
+            self._held_out = validation_samples(
+                self.pool.folder, self.pool.split, wanted.samples, wanted.size
+            )
+        else:
+            self._held_out = self._hold_out(wanted.source or self.sources[0])
 
     def _open_pool(self) -> SamplePool:
         pool = self.pool
-        library = training_library(pool.folder, ValidationSplit.from_yaml(pool.split))
-        synthesizer = BlurSynthesizer(library, pool.synthesis, pool.seed, pool.size)
+        library = training_library(pool.folder, ValidationSplit.named(pool.split, pool.folder))
+        config = fitted(pool.synthesis, library)
+        synthesizer = BlurSynthesizer(library, config, pool.seed, pool.size)
         return SamplePool(pool.cache, synthesizer, pool.samples)
 
-    def _open_validation(self) -> Dataset[BlurTriple]:
-        wanted = self.validation
-        if wanted.source is None:
-            return validation_samples(  # pyright: ignore[reportReturnType]
-                self.pool.folder, self.pool.split, wanted.samples, wanted.size
-            )
-        (part,) = open_parts([wanted.source])
-        return CutSamples(part.samples, wanted.samples, wanted.size)
+    def _hold_out(self, source: SourceConfig) -> CutSamples:
+        """Open the pairs to validate on, and take them from a part that trains on the same."""
+        (part,) = open_parts([source])
+        shared = [_place(each) == _place(source) for each in self.sources]
+        count = self.validation.samples
+        if any(shared):
+            if len(part.samples) < 2:
+                raise InputError(
+                    f"{source.path} holds a single pair: add some to leave out for validation, or "
+                    "name others as data.validation.source"
+                )
+            count = min(count, max(1, len(part.samples) // MOST_HELD_OUT))
+        held_out = CutSamples(part.samples, count, self.validation.size)
+        self._parts = tuple(
+            part._replace(samples=Remaining(part.samples, held_out.numbers)) if same else part
+            for part, same in zip(self._parts, shared, strict=True)
+        )
+        return held_out
 
     def phase_at(self, progress: float) -> int:
         """Number of the phase in force when a share ``progress`` of the run is over."""
@@ -108,11 +131,17 @@ class LocalBlur(L.LightningDataModule):
         patches.set_epoch(epoch)
         ranks = trainer.world_size
         batch_size = max(1, phase.batch_size // ranks)
+        if batch_size * ranks != phase.batch_size:
+            rank_zero_warn(
+                f"{ranks} devices cannot share {phase.batch_size} patches evenly: a step takes "
+                f"{batch_size * ranks}"
+            )
         return DataLoader(
             patches,
             batch_size=batch_size,
             sampler=RestOfEpoch(
-                range(self.epoch_size)[trainer.global_rank :: ranks],
+                # As many for each process: one with a batch more would wait for the others forever.
+                range(self.epoch_size // ranks * ranks)[trainer.global_rank :: ranks],
                 batch_size * resumed.get("batches", 0),
             ),
             num_workers=self.workers,
@@ -125,7 +154,11 @@ class LocalBlur(L.LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[BlurTriple]:
         """Held-out samples, one at a time and always the same."""
-        return DataLoader(self._held_out, batch_size=1, generator=torch.Generator())
+        return DataLoader(
+            self._held_out,  # pyright: ignore[reportArgumentType] - a sequence serves
+            batch_size=1,
+            generator=torch.Generator(),
+        )
 
     def for_calibration(self) -> list[BlurTriple]:
         """Patches to set the predictors on: the largest of the run, half of them about blur."""
@@ -173,6 +206,27 @@ class RestOfEpoch(Sampler[int]):
         return iter(self.numbers[self.done :])
 
 
+class Remaining:
+    """The pairs of a data set that are not validated on.
+
+    Args:
+        samples: all pairs.
+        held_out: numbers of those to leave out.
+    """
+
+    def __init__(self, samples: Samples, held_out: Sequence[int]) -> None:
+        self.samples = samples
+        self.numbers = sorted(set(range(len(samples))) - set(held_out))
+
+    def __len__(self) -> int:
+        """Count them."""
+        return len(self.numbers)
+
+    def bytes_of(self, index: int) -> BlurTriple:
+        """Give one, see :class:`unsmear.data.mixture.Samples`."""
+        return self.samples.bytes_of(self.numbers[index])
+
+
 class CutSamples(Dataset[BlurTriple]):
     """Squares about the blur of some pairs of a data set, always the same.
 
@@ -197,6 +251,11 @@ class CutSamples(Dataset[BlurTriple]):
         sample = self.samples.bytes_of(self.numbers[index])
         size = min(self.size, *sample.blurred.shape[-2:])
         return bytes_to_unit(crop_patch(sample, size, np.random.default_rng(index), 1.0))
+
+
+def _place(source: SourceConfig) -> tuple[Path | None, str | None]:
+    """Where a source's pairs lie."""
+    return (None if source.path is None else Path(source.path).resolve()), source.split
 
 
 def _outlive_sigterm(_: int) -> None:

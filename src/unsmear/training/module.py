@@ -71,6 +71,7 @@ class Deblurring(L.LightningModule):
             _limit_reach(built, loss.pruning_reach)
         self.progress = 0.0  # share of the run that is over, in [0, 1]
         self.skipped = 0  # steps in a row
+        self._gains: dict[str, list[Tensor]] = {}  # of one validation, in dB
         if compile:
             self.network.compile()
 
@@ -138,18 +139,29 @@ class Deblurring(L.LightningModule):
         for parameter in own:
             parameter.grad = None  # optimisers pass over what has none
 
+    def on_validation_epoch_start(self) -> None:
+        """Forget the gains of the validation before."""
+        self._gains = {"inside": [], "whole": []}
+
     def validation_step(self, batch: BlurTriple, batch_idx: int) -> None:
         """Judge the averaged weights on held-out samples, pruning on."""
         blurred, sharp, mask = batch
         out = self.network(blurred)
-        self.log("val/psnr", psnr(out.restored, sharp).clamp(max=80).mean(), batch_size=1)
+        after, before = (psnr(x, sharp).clamp(max=80).mean() for x in (out.restored, blurred))
+        self.log("val/psnr", after, batch_size=1)
+        self._gains["whole"].append(after - before)
         if mask.any():
             gain = weighted_psnr(out.restored, sharp, mask) - weighted_psnr(blurred, sharp, mask)
-            self.log("val/gain", gain.mean(), prog_bar=True, batch_size=1)
+            self._gains["inside"].append(gain.mean())
         if isinstance(self.network, LMDViT):
             self._judge_decisions(self.network, out, mask)
         if batch_idx < PICTURES and self.logger is not None:
             self._draw(batch_idx, batch, out)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log what the best weights are chosen by: the gain inside the masks, if there are any."""
+        gains = torch.stack(self._gains["inside"] or self._gains["whole"])
+        self.log("val/gain", gains.mean(), prog_bar=True, sync_dist=True)
 
     def _judge_decisions(self, network: LMDViT, out: Restored, mask: Tensor) -> None:
         """Log how the kept windows of each stage's last predictor meet the mask."""
