@@ -26,6 +26,18 @@ def test_the_test_part_is_taken_where_there_is_one(tmp_path: Path) -> None:
         open_pairs(str(tmp_path / "nowhere"))
 
 
+def test_options_reach_the_layout(tmp_path: Path) -> None:
+    make_pairs(tmp_path / "set", [True, False])
+    for path in (tmp_path / "set").glob("*_blur.png"):
+        path.rename(path.with_name(path.name.replace("_blur", "_moved")))
+    patterns = {"blurred": "{name}_moved", "sharp": "{name}_sharp"}
+    assert len(open_pairs(str(tmp_path / "set"), options=patterns)) == 2
+    with pytest.raises(InputError, match="no option 'variant'"):
+        open_pairs(str(tmp_path / "set"), options={"variant": "R"})
+    with pytest.raises(InputError, match="no option 'masks'"):
+        open_pairs(f"synthetic:{tmp_path}", options={"masks": "none"})
+
+
 def test_held_out_samples_come_as_pairs(tmp_path: Path) -> None:
     (tmp_path / "stills").mkdir()
     photo = np.random.default_rng(0).integers(0, 256, (450, 450, 3), dtype=np.uint8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as jsonlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -12,7 +13,7 @@ from unsmear.cli import options
 from unsmear.cli.console import say
 from unsmear.cli.files import write_text
 from unsmear.cli.page import page
-from unsmear.errors import OutputError
+from unsmear.errors import InputError, OutputError
 
 if TYPE_CHECKING:
     from unsmear.evaluation import Evaluation
@@ -87,8 +88,19 @@ def command(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="test or train; of synthetic samples the YAML file that names what is held out. "
+            help="test or train; of synthetic samples the YAML file that names what is held out, "
+            "or 'tenth' for a tenth of the folder. "
             "[dim]Default: test, or configs/validation_split.yaml.[/]",
+            rich_help_panel=DATA,
+            show_default=False,
+        ),
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="Of the layout: masks=FOLDER (reloblur), blur=blur_gamma (gopro), variant=R "
+            "(realblur), blurred, sharp and mask=PATTERN (folder). Repeat for more.",
             rich_help_panel=DATA,
             show_default=False,
         ),
@@ -197,7 +209,7 @@ def command(
         composite=composite,
     )
     settings = swept(base, map(parse_sweep, sweep or ()))
-    samples = Samples(open_pairs(data, layout, split), limit)
+    samples = Samples(open_pairs(data, layout, split, _named(option or [])), limit)
     models = model or ([] if restorer else [options.DEFAULT_MODEL])
     tune_process()
     openers = plan(models, settings, restorer or (), device=device, dtype=dtype.value)
@@ -206,6 +218,14 @@ def command(
     if not quiet:
         _show(evaluation, beside=json == STREAM)
     places.fill(evaluation)
+
+
+def _named(words: Sequence[str]) -> dict[str, str]:
+    """NAME=VALUE words as a mapping."""
+    if wrong := next((word for word in words if "=" not in word), None):
+        raise InputError(f"--option takes NAME=VALUE, got {wrong!r}.")
+    pairs = (word.split("=", 1) for word in words)
+    return {name.strip(): value for name, value in pairs}
 
 
 class Places(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -63,7 +63,7 @@ class SyntheticSource(PairSource):
 
     Args:
         folder: holds ``stills/`` and ``objects/``.
-        split: YAML file with the names of what no network is trained on.
+        split: YAML file with the names of what no network is trained on, or "tenth".
 
     Raises:
         InputError: material is missing.
@@ -84,23 +84,32 @@ class SyntheticSource(PairSource):
         return Pair(self.names[index], blurred, sharp, blur_mask.to(torch.uint8))
 
 
-def open_pairs(data: str, layout: str = "auto", split: str | None = None) -> PairSource:
+def open_pairs(
+    data: str,
+    layout: str = "auto",
+    split: str | None = None,
+    options: Mapping[str, str] | None = None,
+) -> PairSource:
     """Open what ``--data`` names: a data set's folder, or "synthetic:FOLDER".
 
     Args:
         data: the place.
         layout: see :func:`open_source`.
         split: "train" or "test" of a data set; None takes "test" where there is one, else all. Of
-            synthetic samples the YAML file that names what is held out.
+            synthetic samples the YAML file that names what is held out, or "tenth".
+        options: of the layout, see :func:`open_source`; synthetic samples have none.
 
     Raises:
-        InputError: it is not there, or of no known layout.
+        InputError: it is not there, of no known layout, or has no such option.
     """
+    options = options or {}
     if data.startswith(SYNTHETIC):
+        if options:
+            raise InputError(f"synthetic samples have no option {min(options)!r}: leave it out")
         return SyntheticSource(data.removeprefix(SYNTHETIC), split or VALIDATION_SPLIT)
-    source = open_source(data, layout=layout, split=split)
+    source = open_source(data, layout=layout, split=split, **options)
     if split is None and any(name.startswith("test/") for name in source.names):
-        return open_source(data, layout=layout, split="test")
+        return open_source(data, layout=layout, split="test", **options)
     return source
 
 
