@@ -302,6 +302,37 @@ def test_a_bad_option_is_one_sentence_code_2_and_no_output(
     assert photo.read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("-o", "mask.png"),
+        ("-o", "link.png"),
+        ("--blur-map", "mask.png"),
+        ("--json", "mask.png"),
+        ("--json", "below/../mask.png"),
+        ("--json", "below/../photo.png"),
+        ("--json", "model"),
+        ("--manifest", "m.jsonl", "--json", "model"),
+        ("mask.png", "--in-place"),
+    ],
+)
+def test_nothing_that_is_read_is_replaced(
+    words: tuple[str, ...], photo: Path, checkpoint: Path, run: Run
+) -> None:
+    Path("below").mkdir()
+    make_photo(Path("mask.png"), seed=1)
+    Path("link.png").symlink_to("mask.png")
+    Path("model").write_bytes(checkpoint.read_bytes())
+    before = {name: Path(name).read_bytes() for name in names()}
+    ended = run(photo, "--mask", "mask.png", "--model", "model", "--overwrite", *words)
+    assert ended.code == (1 if "--in-place" in words else 2)
+    assert len(ended.err.splitlines()) == 1
+    assert Path(words[-1]).name in ended.err or "mask.png" in ended.err
+    after = {name: Path(name).read_bytes() for name in names()}
+    after["photo.png"] = before["photo.png"]
+    assert after == before
+
+
 def test_existing_map_and_figures_stay(photo: Path, run: Run) -> None:
     for option in ("--blur-map", "--json"):
         Path("x.png").write_bytes(b"mine")

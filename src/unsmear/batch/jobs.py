@@ -23,6 +23,7 @@ class Places:
         recursive: take folders with all that is below them.
         overwrite: results that are there may be replaced.
         in_place: the photos themselves are replaced.
+        inputs: what is read beside the photos, such as a mask; nothing replaces it.
     """
 
     output: str | None = None
@@ -30,6 +31,11 @@ class Places:
     recursive: bool = False
     overwrite: bool = False
     in_place: bool = False
+    inputs: tuple[Path, ...] = ()
+
+    def holds_input(self, path: Path) -> bool:
+        """Whether a file is one that is read beside the photos."""
+        return any(is_same(path, each) for each in self.inputs)
 
 
 @dataclass(frozen=True)
@@ -108,6 +114,8 @@ def check_destination(job: Job, places: Places) -> None:
     for path in job.written:
         if path == job.destination and not job.suffix_is_ours:
             require_suffix(path)
+        if places.holds_input(path):
+            raise OutputError(f"{path} is read for every photo: give the result another name.")
         if path == job.source and places.in_place:
             continue
         if path.is_dir():

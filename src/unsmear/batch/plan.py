@@ -79,8 +79,11 @@ class Plan:
                 yield from (len(names) for _, names in root.walk())
 
     def claims(self, path: Path) -> bool:
-        """Whether a file is, or may be, a picture of this run."""
-        if any(path in (job.source, *job.written) for job in self.named):
+        """Whether a file is, or may be, one that this run reads or writes."""
+        if self.places.holds_input(path):
+            return True
+        real = _identity(path)
+        if any(real in map(_identity, (job.source, *job.written)) for job in self.named):
             return True
         return bool(self.folders) and is_picture_name(path)
 

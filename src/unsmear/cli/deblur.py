@@ -87,7 +87,8 @@ def command(
     from unsmear.cli.figures import check_free
     from unsmear.cli.work import Cluster, Telling, do_many, do_one
 
-    places = Places(output, blur_map, recursive, overwrite, in_place)
+    read = (Path(model),) if mask is None else (Path(model), mask)
+    places = Places(output, blur_map, recursive, overwrite, in_place, read)
     kept = {"--manifest": manifest, "--failures": failures}
     plan = make_plan(photos, places, as_several=ray is not None or any(kept.values()))
     if json is not None and json != "-":
@@ -169,13 +170,13 @@ def _check_many(ray: str | None, cpus: int, device: str, *, in_place: bool) -> N
 
 
 def _check_apart(kept: dict[str, Path | None], plan: Plan) -> None:
-    """Refuse to write figures and the like over a picture, or over each other."""
+    """Refuse to write figures and the like over what is read or made, or over each other."""
     taken: dict[Path, str] = {}
     for option, path in kept.items():
         if path is None:
             continue
         if plan.claims(path):
-            raise OutputError(f"{path} is a picture of this run: give {option} another name.")
+            raise OutputError(f"{path} is read or made by this run: give {option} another name.")
         if path in taken:
             raise OutputError(f"{path} cannot be both {taken[path]} and {option}: name another.")
         taken[path] = option
