@@ -161,6 +161,18 @@ def test_the_check_sees_other_weights(small_network: LMDViT, tmp_path: Path) -> 
     assert compare(tmp_path / "a.onnx", small_network).pictures > 0.01
 
 
+def test_the_check_sees_what_is_no_number(small_network: LMDViT, tmp_path: Path) -> None:
+    model = onnx_model(small_network)
+    bias = small_network.output_proj.bias.detach().numpy()
+    for tensor in model.graph.initializer:
+        values = onnx.numpy_helper.to_array(tensor)
+        if np.array_equal(values, bias):
+            poison = np.full_like(values, np.nan)
+            tensor.CopyFrom(onnx.numpy_helper.from_array(poison, tensor.name))
+    onnx.save(model, tmp_path / "a.onnx")
+    assert compare(tmp_path / "a.onnx", small_network).pictures == np.inf
+
+
 def test_the_check_sees_other_decisions(small_network: LMDViT, tmp_path: Path) -> None:
     onnx.save(onnx_model(small_network), tmp_path / "a.onnx")
     assert compare(tmp_path / "a.onnx", small_network).decisions < 1e-5

@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import json
 import logging
+import math
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -147,7 +148,7 @@ class Agreement(NamedTuple):
 
     Attributes:
         pictures: the largest difference of a picture, gate or blur map, all decisions being those
-            of the file.
+            of the file; infinite where one is no number.
         decisions: where torch decides about a window otherwise, how far from the threshold its
             confidence lies; 0 where no decision differs.
     """
@@ -177,9 +178,14 @@ def compare(path: str | Path, network: DeblurringNetwork) -> Agreement:
             wanted: Any = network(blurred, decisions=keep) if keep else network(blurred)
         for name, result in results.items():
             if not name.startswith("keep"):
-                differences.append((result - getattr(wanted, name)).abs().max().item())
+                differences.append(_largest(result - getattr(wanted, name)))
         margins.extend(_margins(network, wanted, keep, threshold))
     return Agreement(max(differences), max(margins))
+
+
+def _largest(difference: Tensor) -> float:
+    """Infinite where a difference is no number, for such a one would pass every comparison."""
+    return difference.abs().nan_to_num(nan=math.inf, posinf=math.inf).max().item()
 
 
 _CASES = ((40, 48, 0.5), (40, 48, 0.0), (40, 48, 1.0), (9, 150, 0.5))
