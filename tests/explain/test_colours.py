@@ -54,6 +54,12 @@ def test_stretched_heat_names_its_ends():
     assert len(np.unique(flat[0], axis=0)) == 1
 
 
+def test_stretched_heat_of_nothing_known_is_grey():
+    shown, words = stretched_heat(torch.full((1, 1, 1, 52), float("nan")), torch.rand(1, 3, 1, 52))
+    assert (np.ptp(shown, axis=-1) == 0).all()
+    assert words == "Nothing is known."
+
+
 def test_an_outline_is_inside_of_what_it_marks():
     photo, where = torch.full((1, 3, 9, 9), 0.8), torch.zeros(1, 1, 9, 9, dtype=torch.bool)
     where[..., 2:7, 4:] = True

@@ -54,6 +54,8 @@ def stretched_heat(values: Tensor, photo: Tensor, unit: str = "") -> tuple[np.nd
     The outermost half percent of the values on either side counts as the end itself.
     """
     known = values[~values.isnan()].float().cpu().numpy()
+    if not known.size:
+        return heat(values, photo), "Nothing is known."
     low, high = (float(end) for end in np.quantile(known, (0.005, 0.995)))
     ends = f"Dark is {low:.3g}{unit}, light {high:.3g}{unit}."
     return heat(values, photo, low, high), ends if high > low else f"{low:.3g}{unit} everywhere."
