@@ -7,7 +7,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from unsmear.errors import ModelError, OutputError
-from unsmear.models import LMDViT, convert_checkpoint, load_model, save_model
+from unsmear.models import LMDViT, convert_checkpoint, create_model, load_model, save_model
 from unsmear.models.released import to_released
 
 
@@ -60,8 +60,6 @@ def test_conversion_goes_back_to_the_letter(reference_weights, tmp_path, name):
 def test_names_of_the_full_size_checkpoint():
     import json
     from pathlib import Path
-
-    from unsmear.models import create_model
 
     file = Path(__file__).parents[1] / "data" / "lmdvit_official_state_dict.json"
     wanted = {name: tuple(shape) for name, (shape, _) in json.loads(file.read_text()).items()}
@@ -164,3 +162,13 @@ def test_only_some_networks_have_a_released_form(tmp_path, little):
     dmphn = save_model(little("dmphn"), tmp_path / "dmphn.safetensors")
     with pytest.raises(OutputError, match="folder"):
         convert_checkpoint(dmphn, tmp_path / "back.pth", to="released")
+
+
+def test_the_released_form_is_refused_where_it_cannot_say_what_the_network_is(tmp_path):
+    torch.manual_seed(0)
+    sizes = {"embed_dim": 4, "depths": (1,) * 9, "num_heads": (1,) * 9}
+    network = create_model("lmdvit", **sizes, feed_forward="leff")
+    source = save_model(network, tmp_path / "net.safetensors")
+    with pytest.raises(ModelError, match="feed_forward"):
+        convert_checkpoint(source, tmp_path / "back.pth", to="released")
+    assert not (tmp_path / "back.pth").exists()

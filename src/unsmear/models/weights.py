@@ -160,6 +160,11 @@ def convert_checkpoint(source: str | Path, destination: str | Path, *, to: str =
 
 
 def _write_released(network: LMDViT, path: Path) -> Path:
+    if network.config.feed_forward != "wleff":
+        raise ModelError(
+            f"This network has feed_forward={network.config.feed_forward!r}, which the released "
+            "form cannot say: it would be read as one with W-LeFF. Keep it in our own form."
+        )
     state = {k: v.contiguous() for k, v in to_released(network.state_dict()).items()}
     if path.suffix == ".safetensors":
         return write_safetensors(state, path)
