@@ -158,6 +158,24 @@ def test_variable_frame_rate_and_a_late_start_are_kept(deblur, clip: Path, tmp_p
     assert shown[0][0] != 0
 
 
+@pytest.mark.parametrize(
+    ("name", "codec"), [("in.mp4", "libx264"), ("in.avi", "mpeg4"), ("in.avi", "libx264")]
+)
+@pytest.mark.parametrize("b_frames", [0, 2])
+def test_times_are_kept_where_a_container_stores_none(
+    deblur, tmp_path: Path, name: str, codec: str, b_frames: int
+) -> None:
+    """An AVI says when a frame is decoded; FFmpeg's guess of when it is shown is late by one."""
+    source = write_clip(tmp_path / name, moving_square(12), "-bf", str(b_frames), codec=codec)
+    deblur(source, tmp_path / "out.avi", settings={"lossless": False, "piece": 12})
+    with av.open(str(tmp_path / "out.avi")) as out:
+        found = [packet for packet in out.demux(video=0) if packet.size]
+    seconds = [round(float(packet.dts * packet.time_base), 3) for packet in found]
+    assert seconds == [round(0.04 * number, 3) for number in range(12)]
+    shown = [frame.pts for frame in frames_of(tmp_path / "out.avi")]
+    assert shown == sorted(shown)
+
+
 def test_the_pixels_shape_is_kept(deblur, clip: Path, tmp_path: Path) -> None:
     wide = tmp_path / "wide.mp4"
     ffmpeg("-i", clip, "-vf", "setsar=4/3", "-c:v", "libx264", wide)

@@ -125,6 +125,7 @@ class Clip:
         self.stream = _video_stream(self.container, self.path)
         self.stream.thread_type = "AUTO"
         self._count, self._last, self._damaged = 0, None, 0
+        self._first_dts, self._delay = None, None
 
     def packets(self) -> Iterator[Any]:
         """What :meth:`decode` takes, the last of it empty; a file that breaks off ends early."""
@@ -145,6 +146,8 @@ class Clip:
         Raises:
             InputError: the frames change their size or format on the way.
         """
+        if self._first_dts is None and packet is not None and packet.is_keyframe:
+            self._first_dts = packet.dts
         try:
             pictures = self.stream.decode(packet)
         except FFmpegError:
@@ -164,7 +167,7 @@ class Clip:
 
     def _frame(self, picture: av.VideoFrame) -> Frame:
         # Some files give no times, and broken ones give a time twice; players need them to rise.
-        pts = picture.pts
+        pts = self._avi_pts(picture) if self.container.format.name == "avi" else picture.pts
         if pts is None:
             step = max(1, round(1 / (self.rate * self.time_base)))
             pts = 0 if self._last is None else self._last + step
@@ -182,6 +185,18 @@ class Clip:
         number = self._count
         self._count, self._last = number + 1, pts
         return Frame(number, pts, duration, picture, Coding.of(picture))
+
+    def _avi_pts(self, picture: av.VideoFrame) -> int | None:
+        """When a frame of an AVI is shown; None for the last ones, which the decoder held back.
+
+        An AVI says only when a frame is decoded, and FFmpeg's guess is late, and uneven where there
+        are B-frames. The decoder gives one frame for each that it takes, some frames later.
+        """
+        if picture.dts is None:
+            return None
+        if self._delay is None:
+            self._delay = picture.dts - (self._first_dts or 0)
+        return picture.dts - self._delay
 
     def _estimate(self) -> int:
         """Frames by duration and rate."""

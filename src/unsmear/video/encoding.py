@@ -108,11 +108,23 @@ class Recipe:
 
 
 def recipe_for(
-    clip: Clip, *, crf: int | None = None, lossless: bool = False, global_header: bool = True
+    clip: Clip,
+    *,
+    crf: int | None = None,
+    lossless: bool = False,
+    global_header: bool = True,
+    b_frames: bool = True,
 ) -> Recipe:
     """How to encode what becomes of a clip.
 
     The codec is the clip's own where there is an encoder for it, else H.264.
+
+    Args:
+        clip: the input.
+        crf: constant rate factor; None is the encoder's in :data:`ENCODERS`.
+        lossless: the encoder loses nothing.
+        global_header: headers go into the file's own header instead of the stream.
+        b_frames: whether frames may be stored in another order than they are shown in.
 
     Raises:
         InputError: a pixel format that no encoder here keeps, transparency that is not decoded, or
@@ -144,6 +156,8 @@ def recipe_for(
         options["crf"] = str(encoder.crf if crf is None else crf)
     elif crf is not None:
         raise InputError(f"The quality of {encoder.name} is not set by --crf: leave it out.")
+    if not b_frames:
+        options["bf"] = "0"
     if encoder.name == "libx265":
         quiet = ["log-level=error", *_light_levels(frame.picture.side_data)]
         options["x265-params"] = ":".join([*filter(None, [options.get("x265-params")]), *quiet])

@@ -62,6 +62,11 @@ def wants_global_header(name: str) -> bool:
     return bool(ContainerFormat(name, "w").flags & Flags.global_header.value)
 
 
+def keeps_showing_times(name: str) -> bool:
+    """Whether a container says when a frame is shown, besides the order of decoding."""
+    return name != "avi"
+
+
 def copied_streams(clip: Clip, name: str) -> tuple[list[Any], list[Any]]:
     """The streams beside the video that a container can take, and those that it cannot."""
     others = [each for each in clip.container.streams if each.index != clip.stream.index]

@@ -24,6 +24,7 @@ from unsmear.video.joining import (
     container_format,
     copy,
     join,
+    keeps_showing_times,
     wants_global_header,
     warn_of_losses,
 )
@@ -149,6 +150,7 @@ def deblur_clip(
             crf=settings.crf,
             lossless=settings.lossless,
             global_header=wants_global_header(container),
+            b_frames=keeps_showing_times(container),
         )
         recipe.open()
         check_container(recipe, container, destination)
