@@ -168,7 +168,7 @@ def test_lines_come_in_the_order_of_the_photos(album: Path, run: Run) -> None:
     ended = run(album, "--json", "-")
     a, warning, aa, aaa, b, _ = ended.err.splitlines()
     assert a.startswith("album/a.unsmeared.png  ")
-    assert warning.startswith("warning: album/aa.tif has several pages")
+    assert warning.startswith("warning: album/aa.tif has several pages: only the first one is used")
     assert aa.startswith("album/aa.unsmeared.tif  ")
     assert aaa.startswith("unsmear: album/aaa.png")
     assert b.startswith("album/b.unsmeared.JPG  ")

@@ -125,6 +125,19 @@ def test_the_photo_is_replaced_only_in_place(photo: Path, run: Run) -> None:
     assert names() == ["photo.png"]
 
 
+def test_in_place_loses_no_pages(photo: Path, run: Run) -> None:
+    pages = [Image.new("RGB", (40, 24), colour) for colour in ("red", "blue")]
+    pages[0].save("scan.tif", save_all=True, append_images=pages[1:])
+    before = Path("scan.tif").read_bytes()
+    ended = run("scan.tif", "--in-place", *TOUCH_ALL)
+    assert ended.code == 2
+    assert ended.err == (
+        "unsmear: scan.tif has several pages, and only the first one would be left: write the "
+        "result to another file\n"
+    )
+    assert Path("scan.tif").read_bytes() == before
+
+
 def test_in_place_leaves_a_sharp_photo_alone(photo: Path, run: Run) -> None:
     before = photo.stat()
     assert run(photo, "--in-place", *TOUCH_NOTHING).code == 0

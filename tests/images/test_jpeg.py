@@ -9,6 +9,7 @@ import pytest
 from PIL import Image, JpegImagePlugin
 
 from unsmear.images import Picture, encode_picture, read_picture
+from unsmear.images.jpeg_segments import picture_end, split
 
 from .makers import CASES_BY_NAME, ICC, XMP, exif_block, pillow, scene
 
@@ -179,6 +180,26 @@ def test_phone_jpeg_with_several_pictures() -> None:
     assert b"MPF\0" not in written
     with Image.open(io.BytesIO(written)) as image:
         assert image.format == "JPEG"
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_film_behind_the_picture_is_kept(progressive: bool) -> None:
+    thumbnail = pillow(Image.fromarray(scene()), "JPEG")
+    film = b"\0\0\0\x18ftypmp42 \xff\xd8\xff\xd9 and more"
+    data = pillow(Image.fromarray(scene()), "JPEG", progressive=progressive, comment=thumbnail)
+    alone, with_film = (
+        encode_picture(touched_corner(read_picture(each))[0], "JPEG")
+        for each in (data, data + film)
+    )
+    assert with_film == alone + film
+
+
+def test_nothing_follows_a_picture_without_an_end() -> None:
+    data = pillow(Image.fromarray(scene()), "JPEG")
+    _, scan = split(data)
+    assert picture_end(data, scan) == len(data)
+    assert picture_end(data[:-2], scan) == len(data) - 2
+    assert picture_end(data[: scan + 2], scan) == scan + 2
 
 
 def test_metadata_from_another_format() -> None:

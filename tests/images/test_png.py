@@ -105,7 +105,7 @@ def test_animated_png() -> None:
     out = io.BytesIO()
     frames = [Image.fromarray(scene()), Image.fromarray(255 - scene())]
     frames[0].save(out, "PNG", save_all=True, append_images=frames[1:])
-    with pytest.warns(UserWarning, match="animated: only its first picture"):
+    with pytest.warns(UserWarning, match="several frames: only the first one is used"):
         picture = read_picture(out.getvalue())
     np.testing.assert_array_equal(picture.rgb, scene())
     written = encode_picture(changed(picture), "PNG")

@@ -35,6 +35,17 @@ def one_of(format: str) -> bytes:
     return next(case for case in CASES if case.format == format).make()
 
 
+@pytest.mark.parametrize(
+    ("format", "what"),
+    [("MPO", "pictures"), ("PNG", "frames"), ("TIFF", "pages"), ("WEBP", "frames")],
+)
+def test_a_file_to_be_replaced_holds_one_picture(format: str, what: str) -> None:
+    others = {"save_all": True, "append_images": [Image.fromarray(255 - scene())]}
+    data = pillow(Image.fromarray(scene()), format, **others)
+    said = f"the data has several {what}, and only the first one would be left"
+    assert refusal(data, whole=True).startswith(said)
+
+
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "TIFF", "WEBP", "BMP"])
 def test_paths_bytes_and_files_are_the_same(format: str, tmp_path: Path) -> None:
     data = one_of(format)

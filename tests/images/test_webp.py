@@ -38,7 +38,7 @@ def test_animated(lossless: bool) -> None:
     out = io.BytesIO()
     frames = [Image.fromarray(scene()), Image.fromarray(255 - scene())]
     frames[0].save(out, "WEBP", save_all=True, append_images=frames[1:], lossless=lossless)
-    with pytest.warns(UserWarning, match="animated: only its first picture is used") as caught:
+    with pytest.warns(UserWarning, match="several frames: only the first one is used") as caught:
         picture = read_picture(out.getvalue())
     assert len(caught) == 1
     assert np.abs(picture.rgb.astype(int) - scene()).mean() < (1 if lossless else 8)

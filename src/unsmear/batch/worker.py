@@ -89,7 +89,9 @@ class Worker:
         """
         check_destination(job, self.places)
         source = sys.stdin.buffer if job.source is None else job.source
-        picture = read_picture(source, max_pixels=self.wishes.max_pixels)
+        picture = read_picture(
+            source, max_pixels=self.wishes.max_pixels, whole=self.places.in_place
+        )
         if self.mask is not None and self.mask.shape[::-1] != picture.size:
             sizes = [" x ".join(map(str, size)) for size in (self.mask.shape[::-1], picture.size)]
             raise InputError(

@@ -61,7 +61,7 @@ _FOREIGN = (
 
 
 Tell = Callable[[str], None]
-"""Takes what a caller must be warned of, said as the rest of a sentence."""
+"""Takes what a file has more than one of, of which the first is read: "several pages"."""
 
 
 class Unreadable(Exception):  # noqa: N818 - it never leaves this package

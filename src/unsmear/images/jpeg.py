@@ -39,7 +39,7 @@ from unsmear.images.jpeg_metadata import (
 from unsmear.images.jpeg_scan import Unkept
 from unsmear.images.jpeg_scan_reading import read_scan
 from unsmear.images.jpeg_scan_writing import write_scan
-from unsmear.images.jpeg_segments import APP0, COM, Segment, split
+from unsmear.images.jpeg_segments import APP0, COM, Segment, picture_end, split
 from unsmear.images.picture import Picture, pil_image
 from unsmear.images.samples import Kind, Samples, convert, orient
 
@@ -82,7 +82,7 @@ def decode(data: bytes, max_pixels: int, tell: Tell) -> Picture:
     segments, scan = split(data)
     metadata = metadata_in(segments)
     if pictures_in(segments) > 1:
-        tell("holds several pictures: only the first one is used")
+        tell("several pictures")
     image = _open(segments, data[scan:])
     if image.size[0] * image.size[1] > max_pixels:
         raise too_large(image.size, max_pixels)
@@ -141,13 +141,25 @@ def encode(picture: Picture) -> bytes:
     settings = picture.settings
     if not isinstance(settings, JpegSettings):
         settings = JpegSettings(segments=segments_from(picture.metadata, samples.kind))
+    behind = b""
     if picture.format == "JPEG" and picture.original_bytes is not None:
+        behind = _behind(picture.original_bytes)
         with contextlib.suppress(Unkept):
-            return _with_blocks_kept(picture, settings, picture.original_bytes)
+            return _with_blocks_kept(picture, settings, picture.original_bytes) + behind
         image = _stored_image(picture, settings, picture.original_bytes)
     else:
         image = pil_image(replace(samples, bit_depth=8))
-    return _join(settings.segments or (), _compress(image, settings), samples.size)
+    return _join(settings.segments or (), _compress(image, settings), samples.size) + behind
+
+
+def _behind(original: bytes) -> bytes:
+    """What follows the picture in its file, such as the film of a motion photo.
+
+    It is found from the file's end, and stays valid. Further pictures are found by offsets from the
+    beginning, which are not written again.
+    """
+    segments, scan = split(original)
+    return b"" if pictures_in(segments) > 1 else original[picture_end(original, scan) :]
 
 
 def _with_blocks_kept(picture: Picture, settings: JpegSettings, original: bytes) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import dataclass
 
@@ -10,6 +11,9 @@ from unsmear.images.formats import Unreadable
 APP0, APP1, APP2, APP14, COM = 0xE0, 0xE1, 0xE2, 0xEE, 0xFE
 SOI, EOI, SOS = 0xD8, 0xD9, 0xDA
 DHT, DQT, DRI = 0xC4, 0xDB, 0xDD
+
+# In a scan, 0xFF with a nought is a value, and restart markers have no length.
+_AFTER_SCAN = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
 
 
 @dataclass(frozen=True)
@@ -54,3 +58,14 @@ def split(data: bytes) -> tuple[list[Segment], int]:
             raise Unreadable("ends before the picture begins: copy it again")
         segments.append(Segment(marker, data[at + 4 : at + 2 + length]))
         at += 2 + length
+
+
+def picture_end(data: bytes, scan: int) -> int:
+    """Where the picture ends whose first scan is at an offset; what follows belongs to others."""
+    at = scan
+    while marker := _AFTER_SCAN.search(data, at):
+        at = marker.end()
+        if data[at - 1] == EOI:
+            return at
+        at += int.from_bytes(data[at : at + 2], "big")  # a segment may hold anything
+    return len(data)

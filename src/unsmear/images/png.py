@@ -91,7 +91,7 @@ def decode(data: bytes, max_pixels: int, tell: Tell) -> Picture:
     if b"IDAT" not in first:
         raise Unreadable("ends before the picture begins: copy it again")
     if b"acTL" in first:
-        tell("is animated: only its first picture is used")
+        tell("several frames")
     metadata = _metadata_of(chunks)
     orientation = metadata.orientation
     return Picture.from_samples(

@@ -26,7 +26,9 @@ _METADATA_ROOM = 256 << 20
 _HEAD = 512  # bytes by which a format is told
 
 
-def read_picture(source: Path | bytes | BinaryIO, *, max_pixels: int = 200_000_000) -> Picture:
+def read_picture(
+    source: Path | bytes | BinaryIO, *, max_pixels: int = 200_000_000, whole: bool = False
+) -> Picture:
     """Read a JPEG, PNG, TIFF, WebP or BMP picture.
 
     What the file is, its content decides and not its name. Of a file with several pictures the
@@ -35,6 +37,7 @@ def read_picture(source: Path | bytes | BinaryIO, *, max_pixels: int = 200_000_0
     Args:
         source: A path, the bytes of a file, or an open binary file.
         max_pixels: Width times height above which a picture is refused before it is decoded.
+        whole: Refuse a file with several pictures, since it is going to be replaced.
 
     Returns:
         The picture, turned upright.
@@ -46,10 +49,10 @@ def read_picture(source: Path | bytes | BinaryIO, *, max_pixels: int = 200_000_0
     limit = max_pixels * _BYTES_PER_PIXEL + _METADATA_ROOM
     data = _bytes_of(source, name, limit)
     format = None
-    notes: list[str] = []
+    several: list[str] = []
     try:
         format = sniff(data[:_HEAD], suffix)
-        picture = _DECODERS[format](data, max_pixels, notes.append)
+        picture = _DECODERS[format](data, max_pixels, several.append)
     except Unreadable as problem:
         raise InputError(f"{name} {problem}") from problem
     except MemoryError as error:
@@ -61,8 +64,13 @@ def read_picture(source: Path | bytes | BinaryIO, *, max_pixels: int = 200_000_0
         raise InputError(
             f"{name} is a damaged {format} file: open it in a picture editor and save it again"
         ) from error
-    for note in notes:
-        warnings.warn(f"{name} {note}", stacklevel=2)
+    for what in several:
+        if whole:
+            raise InputError(
+                f"{name} has {what}, and only the first one would be left: write the result to "
+                "another file"
+            )
+        warnings.warn(f"{name} has {what}: only the first one is used", stacklevel=2)
     return picture
 
 

@@ -103,7 +103,7 @@ def decode(data: bytes, max_pixels: int, tell: Tell) -> Picture:
             "is a camera raw file, which is not supported: convert it to PNG, JPEG or TIFF first"
         )
     if sum(not _is_preview(directory, order) for directory in directories[1:]):
-        tell("has several pages: only the first one is used")
+        tell("several pages")
     with TiffFile(io.BytesIO(data), _multifile=False) as tiff:
         page: Any = tiff.pages.first
         kind = _check(page, max_pixels)
