@@ -11,7 +11,7 @@ from unsmear.inference import Deblurrer, Steering
 from unsmear.models import create_model, save_model
 from unsmear.video import VideoReport, VideoSettings, deblur_clip
 
-from .makers import moving_square, write_clip
+from .makers import ffmpeg, moving_square, write_clip
 
 
 @pytest.fixture(autouse=True)
@@ -42,6 +42,16 @@ def deblurrer(checkpoint: Path) -> Deblurrer:
 def clip(tmp_path: Path) -> Path:
     """clip.mp4: ten frames of a square that moves."""
     return write_clip(tmp_path / "clip.mp4", moving_square(10), "-crf", "10")
+
+
+@pytest.fixture
+def trimmed(tmp_path: Path) -> Path:
+    """trim.mp4: 25 frames with sound, the first 10 of which an edit list cuts away."""
+    whole, path = tmp_path / "whole.mp4", tmp_path / "trim.mp4"
+    sound = ("-f", "lavfi", "-i", "sine=d=1", "-c:a", "aac")
+    ffmpeg("-i", write_clip(tmp_path / "mute.mp4", moving_square(25)), *sound, "-c:v", "copy", whole)
+    ffmpeg("-itsoffset", -0.4, "-i", whole, "-c", "copy", "-avoid_negative_ts", "disabled", path)
+    return path
 
 
 @pytest.fixture

@@ -176,6 +176,29 @@ def test_times_are_kept_where_a_container_stores_none(
     assert shown == sorted(shown)
 
 
+def test_sound_that_an_edit_list_cuts_away_stays_away(
+    deblur, trimmed: Path, tmp_path: Path
+) -> None:
+    def of_kind(path: Path, kind: str) -> list[av.Packet]:
+        with av.open(str(path)) as clip:
+            return [p for p in clip.demux(**{kind: 0}) if p.size and not p.is_discard]
+
+    def lead(path: Path) -> float:
+        """Seconds from the first sound to the first frame."""
+        sound, frame = of_kind(path, "audio")[0], frames_of(path)[0]
+        return float(frame.pts * frame.time_base - sound.pts * sound.time_base)
+
+    kept = [bytes(packet) for packet in of_kind(trimmed, "audio")]
+    for ending in ("mkv", "ts", "mp4", "mov"):
+        result = tmp_path / f"out.{ending}"
+        deblur(trimmed, result, settings={"lossless": False})
+        assert len(frames_of(result)) == 15
+        assert lead(result) == pytest.approx(lead(trimmed), abs=0.0011)
+        if ending != "ts":  # which puts headers in between
+            assert [bytes(packet) for packet in of_kind(result, "audio")] == kept
+    assert frames_of(tmp_path / "out.mkv")[0].time < 0.025  # a packet of sound at most
+
+
 def test_the_pixels_shape_is_kept(deblur, clip: Path, tmp_path: Path) -> None:
     wide = tmp_path / "wide.mp4"
     ffmpeg("-i", clip, "-vf", "setsar=4/3", "-c:v", "libx264", wide)

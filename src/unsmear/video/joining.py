@@ -67,6 +67,11 @@ def keeps_showing_times(name: str) -> bool:
     return name != "avi"
 
 
+def has_edit_lists(name: str) -> bool:
+    """Whether a container can hold packets that are decoded and not played."""
+    return name in ("mp4", "mov", "3gp")
+
+
 def copied_streams(clip: Clip, name: str) -> tuple[list[Any], list[Any]]:
     """The streams beside the video that a container can take, and those that it cannot."""
     others = [each for each in clip.container.streams if each.index != clip.stream.index]
@@ -180,7 +185,7 @@ def _write(
         output.set_chapters(clip.container.chapters())
         output.start_encoding()
         new = _new_packets(packets, times, recipe.time_base, video)
-        others = _other_packets(clip, taken, own)
+        others = _other_packets(clip, taken, own, discarded=has_edit_lists(name))
         for _, packet in heapq.merge(new, others, key=lambda pair: pair[0]):
             output.mux(packet)
 
@@ -245,7 +250,7 @@ def _new_packets(
 
 
 def _other_packets(
-    clip: Clip, taken: list[Any], own: dict[int, Any]
+    clip: Clip, taken: list[Any], own: dict[int, Any], *, discarded: bool
 ) -> Iterator[tuple[Fraction, Any]]:
     flowing = [stream for stream in taken if stream.type != "attachment"]
     if not flowing:
@@ -259,7 +264,7 @@ def _other_packets(
             return
         if packet is None:
             return
-        if packet.size == 0:
+        if packet.size == 0 or (packet.is_discard and not discarded):
             continue
         if packet.dts is not None:
             now = packet.dts * packet.time_base
