@@ -155,6 +155,31 @@ def test_a_network_of_a_later_version_is_named(small_network, tmp_path):
         load_model(path)
 
 
+@pytest.mark.parametrize(
+    ("settings", "wrong"),
+    [
+        ('{"levels": 2, "colour": "red"}', "does not know: colour"),
+        ('{"levels": ', "damaged"),
+        ("[4]", "damaged"),
+        ('{"levels": "many"}', "damaged"),
+        ('{"levels": 9}', "1 to 4 levels"),
+    ],
+)
+def test_a_configuration_that_cannot_be_read_is_one_sentence(tmp_path, settings, wrong):
+    path = tmp_path / "net.safetensors"
+    about = {"unsmear.network": "dmphn", "unsmear.config": settings}
+    save_file({"a": torch.zeros(1)}, path, metadata=about)
+    with pytest.raises(ModelError, match=wrong):
+        load_model(path)
+
+
+def test_weights_without_names_are_refused(tmp_path):
+    path = tmp_path / "net.pth"
+    torch.save({1: torch.zeros(1)}, path)
+    with pytest.raises(ModelError, match="no state dict"):
+        load_model(path)
+
+
 def test_only_some_networks_have_a_released_form(tmp_path, little):
     source = save_model(little("lbag"), tmp_path / "net.safetensors")
     with pytest.raises(ModelError, match="released form"):

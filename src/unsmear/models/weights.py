@@ -97,10 +97,26 @@ def _read_file(path: Path) -> tuple[Any, dict[str, Tensor]]:
                 f"{path} holds a network named {family!r}, which this version does not know; "
                 "a newer one may."
             )
-        return FAMILIES[family].config(**json.loads(metadata[_CONFIG_KEY])), state
+        return _read_config(FAMILIES[family].config, metadata[_CONFIG_KEY], path), state
     if is_released(state):
         state = from_released(state)
     return infer_config(state), state
+
+
+def _read_config(kind: type[Any], text: str, path: Path) -> Any:
+    try:
+        settings = json.loads(text)
+        unknown = settings.keys() - {field.name for field in dataclasses.fields(kind)}
+        if unknown:
+            raise ModelError(
+                f"{path} holds settings that this version does not know: "
+                f"{', '.join(sorted(unknown))}; a newer one may."
+            )
+        return kind(**settings)
+    except (ValueError, TypeError, AttributeError):
+        raise ModelError(
+            f"The configuration in {path} is damaged: fetch or write the file again."
+        ) from None
 
 
 def _read_folder(folder: Path) -> tuple[Any, dict[str, Tensor]]:
