@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -72,6 +74,26 @@ def test_version(run: Run) -> None:
     from unsmear import __version__
 
     assert run("--version", plain=True).out.startswith(f"unsmear {__version__}")
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "said"),
+    [
+        ("--version >&-", 0, ""),
+        ("missing.png -o x.png >&-", 2, "unsmear: missing.png does not exist: check the name\n"),
+        ("- -o x.png <&-", 2, "unsmear: the data is empty: copy it again from where it came\n"),
+        ("missing.png 2>&-", 2, ""),
+        ("missing.png <&- >&- 2>&-", 2, ""),
+    ],
+)
+def test_a_stream_may_be_closed(line: str, code: int, said: str, tmp_path: Path) -> None:
+    if os.name != "posix":
+        pytest.skip("wants a POSIX shell")
+    ended = subprocess.run(
+        f"{shlex.quote(sys.executable)} -m unsmear {line}",
+        shell=True, cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (ended.returncode, ended.stderr, ended.stdout) == (code, said, "")
 
 
 def test_model_names_are_those_of_the_registry() -> None:

@@ -31,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: the words after the program's name; None takes the process's own.
     """
+    _open_closed_streams()
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words:
         with contextlib.redirect_stdout(sys.stderr):
@@ -63,6 +64,16 @@ def script() -> NoReturn:
         sys.stdout.flush()
         sys.stderr.flush()
     os._exit(code)
+
+
+def _open_closed_streams() -> None:
+    """Put an empty file where the process was given no stdin, stdout or stderr."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            # Of the free descriptors it takes the lowest, which is the missing one.
+            handle = os.open(os.devnull, os.O_RDWR)
+            os.set_inheritable(handle, True)
+            setattr(sys, name, os.fdopen(handle, mode))
 
 
 def _name_a_clip(words: list[str]) -> bool:
