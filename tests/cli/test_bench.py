@@ -39,6 +39,15 @@ def test_what_cannot_be_measured_is_one_sentence(run, words, wrong):
     assert ended.out == ""
 
 
+def test_a_size_that_does_not_fit_into_memory_is_refused_before_any_work(run, monkeypatch):
+    monkeypatch.setattr("unsmear.speed.comparison.available_memory", lambda _: 1 << 30)
+    ended = run("bench", "--size", "200000x200000", "--device", "cpu", plain=True)
+    assert ended.code == 2
+    assert "200000 x 200000 pixels needs" in ended.err
+    assert "1.0 GiB" in ended.err
+    assert len(ended.err.splitlines()) == 1
+
+
 def test_figures_are_not_overwritten_unasked(run, tmp_path):
     place = tmp_path / "speed.json"
     place.write_text("mine")

@@ -11,9 +11,17 @@ from typing import Any, NamedTuple
 
 import torch
 
+from unsmear.errors import InputError
+from unsmear.models import LMDViT
 from unsmear.models.cost import network_cost
-from unsmear.runtime import resolve_device, resolve_dtype
-from unsmear.speed.paths import keep_at_random, make_network, make_picture, shares_kept
+from unsmear.runtime import available_memory, resolve_device, resolve_dtype
+from unsmear.speed.paths import (
+    PLAIN_FEATURES,
+    keep_at_random,
+    make_network,
+    make_picture,
+    shares_kept,
+)
 from unsmear.speed.worker import Task, Worker
 
 SHARES = (1.0, 0.5, 0.25, 0.1, 0.0)
@@ -111,9 +119,15 @@ def compare(
         repeats: pictures for each path and share, after one that warms up.
         shares: of the windows kept, the largest first.
         progress: told the share that is done.
+
+    Raises:
+        InputError: a picture that does not fit into memory.
     """
-    dtype = resolve_dtype(task.dtype, resolve_device(task.device))
-    network, picture = make_network(task.model), make_picture(task.width, task.height)
+    device = resolve_device(task.device)
+    dtype = resolve_dtype(task.dtype, device)
+    network = make_network(task.model)
+    _check_memory(network, task, device)
+    picture = make_picture(task.width, task.height)
     cost = network_cost(network, task.height, task.width)
     rows = []
     with ExitStack() as stack:
@@ -147,6 +161,18 @@ def compare(
             )
     line = fit_line([row.share for row in rows], [row.seconds["fast"] for row in rows])
     return Comparison(task, torch.get_num_threads(), peak, tuple(rows), line)
+
+
+def _check_memory(network: LMDViT, task: Task, device: torch.device) -> None:
+    """Refuse what the plain path could not hold: it runs beside the others, in float32."""
+    features = PLAIN_FEATURES * network.features_per_pixel
+    needed = task.width * task.height * features * torch.float32.itemsize
+    room = available_memory(device)
+    if room is not None and needed > room:
+        raise InputError(
+            f"A picture of {task.width} x {task.height} pixels needs {needed / 2**30:.1f} GiB in "
+            f"plain torch, and {room / 2**30:.1f} GiB are free on {device}: choose a smaller one."
+        )
 
 
 def fit_line(shares: Sequence[float], seconds: Sequence[float]) -> Line:
