@@ -47,9 +47,10 @@ def clip(tmp_path: Path) -> Path:
 @pytest.fixture
 def trimmed(tmp_path: Path) -> Path:
     """trim.mp4: 25 frames with sound, the first 10 of which an edit list cuts away."""
+    mute = write_clip(tmp_path / "mute.mp4", moving_square(25))
     whole, path = tmp_path / "whole.mp4", tmp_path / "trim.mp4"
     sound = ("-f", "lavfi", "-i", "sine=d=1", "-c:a", "aac")
-    ffmpeg("-i", write_clip(tmp_path / "mute.mp4", moving_square(25)), *sound, "-c:v", "copy", whole)
+    ffmpeg("-i", mute, *sound, "-c:v", "copy", whole)
     ffmpeg("-itsoffset", -0.4, "-i", whole, "-c", "copy", "-avoid_negative_ts", "disabled", path)
     return path
 

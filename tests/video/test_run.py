@@ -17,6 +17,7 @@ import pytest
 from unsmear.errors import InputError, OutputError
 from unsmear.inference import Steering
 from unsmear.video import run as running
+from unsmear.video.clip import Clip
 from unsmear.video.colours import planes_of
 
 from .makers import ffmpeg, frames_of, moving_square, packets, planes, times, write_clip
@@ -360,6 +361,30 @@ def test_a_file_that_breaks_off_is_done_as_far_as_it_goes(deblur, tmp_path: Path
     with pytest.warns(UserWarning, match="breaks off"):
         report = deblur(cut, tmp_path / "out.mp4", steering=Steering(threshold=1.0))
     assert 0 < report.frames < 20
+
+
+def test_an_avi_that_breaks_off_is_called_so(deblur, tmp_path: Path) -> None:
+    whole = write_clip(tmp_path / "whole.avi", moving_square(40), codec="mpeg4")
+    cut = tmp_path / "cut.avi"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 3 // 4])
+    with pytest.warns(UserWarning, match="breaks off: .* of 40 frames"):
+        report = deblur(cut, tmp_path / "out.avi")
+    assert 0 < report.frames < 40
+
+
+def test_a_whole_clip_is_not_called_damaged(
+    deblur, trimmed: Path, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    gap = ("-vf", "select='not(between(n,4,8))'", "-fps_mode", "passthrough")
+    skipping = write_clip(tmp_path / "gap.avi", moving_square(16), *gap, codec="mpeg4")
+    mute = write_clip(tmp_path / "b.mp4", moving_square(16), "-bf", "2")
+    fine_steps = tmp_path / "steps.avi"
+    ffmpeg("-i", mute, "-c", "copy", fine_steps)
+    for source, frames in ((trimmed, 15), (skipping, 11), (fine_steps, 16)):
+        with Clip(source) as clip:
+            assert clip.total == frames
+        assert deblur(source, tmp_path / f"{source.stem}.out.mkv").frames == frames
+    assert not recwarn.list
 
 
 def test_odd_sides(deblur, tmp_path: Path) -> None:

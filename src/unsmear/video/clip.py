@@ -73,7 +73,7 @@ class Clip:
         sides: Any = first.picture.side_data
         matrix = next((bytes(side) for side in sides if side.type is Type.DISPLAYMATRIX), None)
         self.display_matrix = matrix and np.frombuffer(matrix, np.int32).tolist()
-        self.total = max(1, self.stream.frames or self._estimate())
+        self.total = max(1, self._stated or self._estimate())
         if first.picture.interlaced_frame:
             warnings.warn(
                 "the clip is interlaced; both fields are taken as one picture, and the result is "
@@ -111,6 +111,10 @@ class Clip:
         return self.first.picture.height, self.first.picture.width
 
     @property
+    def _is_avi(self) -> bool:
+        return self.container.format.name == "avi"
+
+    @property
     def frames_read(self) -> int:
         """Frames decoded since :meth:`rewind`."""
         return self._count
@@ -126,6 +130,7 @@ class Clip:
         self.stream.thread_type = "AUTO"
         self._count, self._last, self._damaged = 0, None, 0
         self._first_dts, self._delay = None, None
+        self._stated = self._stated_frames()
 
     def packets(self) -> Iterator[Any]:
         """What :meth:`decode` takes, the last of it empty; a file that breaks off ends early."""
@@ -157,9 +162,9 @@ class Clip:
 
     def warn_of_losses(self) -> None:
         """Say what could not be read, once all packets are decoded."""
-        missing = self.stream.frames - self._count
-        if self._damaged or missing > max(2, self.stream.frames // 100):
-            said = f" of {self.stream.frames}" if self.stream.frames else ""
+        missing = self._stated - self._count
+        if self._damaged or missing > max(2, self._stated // 100):
+            said = f" of {self._stated}" if self._stated else ""
             warnings.warn(
                 f"the file is damaged or breaks off: {self._count}{said} frames could be read",
                 stacklevel=2,
@@ -167,7 +172,7 @@ class Clip:
 
     def _frame(self, picture: av.VideoFrame) -> Frame:
         # Some files give no times, and broken ones give a time twice; players need them to rise.
-        pts = self._avi_pts(picture) if self.container.format.name == "avi" else picture.pts
+        pts = self._avi_pts(picture) if self._is_avi else picture.pts
         if pts is None:
             step = max(1, round(1 / (self.rate * self.time_base)))
             pts = 0 if self._last is None else self._last + step
@@ -197,6 +202,21 @@ class Clip:
         if self._delay is None:
             self._delay = picture.dts - (self._first_dts or 0)
         return picture.dts - self._delay
+
+    def _stated_frames(self) -> int:
+        """Frames that are shown, as far as the file says; 0 where it does not.
+
+        The header also counts frames that an edit list cuts away, and an AVI's empty ones; the
+        index tells them apart. An AVI that breaks off has lost it, and the header has to do.
+        """
+        stated, index = self.stream.frames, self.stream.index_entries
+        if self._is_avi:
+            # Without an index there are entries of the frames read to learn the format. Times in an
+            # AVI count frames, empty ones too.
+            has_index = len(index) > 0 and index[-1].timestamp > stated // 2
+        else:
+            has_index = self.container.format.name.startswith("mov,")
+        return sum(not entry.is_discard for entry in index) if stated and has_index else stated
 
     def _estimate(self) -> int:
         """Frames by duration and rate."""
