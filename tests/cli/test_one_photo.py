@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -352,6 +355,66 @@ def test_existing_map_and_figures_stay(photo: Path, run: Run) -> None:
         assert run(photo, option, "x.png").code == 2
         assert names() == ["photo.png", "x.png"]
         assert Path("x.png").read_bytes() == b"mine"
+
+
+def test_figures_that_could_not_be_written_cost_no_time(photo: Path, run: Run) -> None:
+    if not Path("/proc/self").is_dir():
+        pytest.skip("wants a folder in which nobody can make a file")
+    for photos in (("photo.png",), ("photo.png", "other.png")):
+        ended = run(*photos, "--json", "/proc/figures.json")
+        assert ended.code == 2
+        assert ended.err.startswith("unsmear: /proc/figures.json cannot be written (")
+        assert names() == ["photo.png"]
+
+
+def test_figures_that_fail_at_last_leave_the_picture(
+    photo: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_photo(Path("other.png"))
+    replace = Path.replace
+
+    def fail(self: Path, target: Path) -> Path:
+        if target.suffix == ".json":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", fail)
+    for photos, there in (
+        (("photo.png",), "photo.unsmeared.png  "),
+        (("photo.png", "other.png"), "other.unsmeared.png  "),
+    ):
+        ended = run(*photos, "--json", "figures.json")
+        assert ended.code == 1
+        assert ended.err.startswith("unsmear: figures.json cannot be written (No space left on")
+        assert len(ended.err.splitlines()) == 1
+        assert there in ended.out
+        assert not any("json" in name or "tmp" in name for name in names())
+
+
+@pytest.mark.parametrize(
+    "words", [("--version",), ("photo.png", "--json", "-"), ("photo.png", "-o", "-")]
+)
+def test_a_stdout_without_room_is_named(
+    words: tuple[str, ...], photo: Path, checkpoint: Path
+) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("wants a disk that is full")
+    command = [
+        sys.executable,
+        "-m",
+        "unsmear",
+        *words,
+        "--model",
+        str(checkpoint),
+        "--device",
+        "cpu",
+    ]
+    with Path("/dev/full").open("wb") as full:
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert ended.returncode == (2 if "-o" in words else 1)
+    last = ended.stderr.splitlines()[-1]
+    assert last.startswith("unsmear: stdout cannot be written (No space left on device)")
+    assert "Traceback" not in ended.stderr
 
 
 def test_a_result_is_not_taken_for_a_photo(photo: Path, run: Run) -> None:

@@ -165,8 +165,7 @@ class Worker:
     def _write_picture(self, job: Job, picture: Picture) -> Path | None:
         """Write the result; gives where it is, None for stdout."""
         if job.destination is None:
-            sys.stdout.buffer.write(encode_picture(picture, picture.format or "PNG"))
-            sys.stdout.buffer.flush()
+            _write_to_stdout(encode_picture(picture, picture.format or "PNG"))
             return None
         if self.places.in_place and not picture.is_changed:
             return job.destination
@@ -222,6 +221,18 @@ def _naming(job: Job) -> Iterator[None]:
     except InputError as error:
         named = job.name in str(error)
         raise error if named else InputError(f"{job.name}: {error}") from None
+
+
+def _write_to_stdout(data: bytes) -> None:
+    try:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:  # whoever read it has had enough
+        raise
+    except OSError as error:
+        raise OutputError(
+            f"stdout cannot be written ({error.strerror}): send it elsewhere, or use -o."
+        ) from None
 
 
 def _make_folder(folder: Path) -> None:

@@ -9,12 +9,15 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import TextIO
 
+STDOUT = "stdout"
+
 _subject: ContextVar[str] = ContextVar("subject", default="")
 
 
 def say(text: object) -> None:
     """Print a line of the result on stdout."""
-    _print(text, sys.stdout)
+    with naming_stdout():
+        _print(text, sys.stdout)
 
 
 def note(text: object) -> None:
@@ -32,6 +35,16 @@ def _print(text: object, stream: TextIO) -> None:
     encoding = stream.encoding or "utf-8"
     line = str(text).encode(encoding, "backslashreplace").decode(encoding)
     print(line, file=stream, flush=True)
+
+
+@contextlib.contextmanager
+def naming_stdout() -> Iterator[None]:
+    """Give the problem a name when stdout cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = STDOUT
+        raise
 
 
 @contextlib.contextmanager

@@ -31,7 +31,7 @@ PAGE = page(
         },
         "Exit codes": {
             "0": "everything done; also when nothing was blurred, or all was done before",
-            "1": "some of several photos failed, the others are done",
+            "1": "some of several photos failed, or the figures; the rest is done",
             "2": "the photo or the options cannot be used; nothing was written",
             "130": "stopped with Ctrl-C; what was finished stays",
         },

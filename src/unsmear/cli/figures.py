@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from unsmear.cli.console import naming_stdout
 from unsmear.cli.files import write_text
 from unsmear.errors import OutputError
 
@@ -26,8 +27,9 @@ def write_figures(figures: object, place: str, *, overwrite: bool) -> None:
     """
     text = json.dumps(figures, indent=2) + "\n"
     if place == STREAM:
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        with naming_stdout():
+            sys.stdout.write(text)
+            sys.stdout.flush()
         return
     check_free(Path(place), "--json", overwrite=overwrite)
     write_text(Path(place), text)
@@ -79,21 +81,29 @@ class FigureList:
         self._file.write("[]\n" if self._separator == "[\n" else "\n]\n")
         if self.path is None:
             self._file.seek(0)
-            shutil.copyfileobj(self._file, sys.stdout)
-            sys.stdout.flush()
+            with naming_stdout():
+                shutil.copyfileobj(self._file, sys.stdout)
+                sys.stdout.flush()
             return
-        self._file.close()
         check_free(self.path, "--json", overwrite=self.overwrite)
-        self._temporary.replace(self.path)
+        try:
+            self._file.close()
+            self._temporary.replace(self.path)
+        except OSError as error:
+            raise _cannot(self.path, error) from None
 
 
 def check_free(path: Path, option: str, *, overwrite: bool) -> None:
     """Refuse a place for a file where it could not be written.
 
     Raises:
-        OutputError: The file is there already, or its folder is not.
+        OutputError: The file is there already, or none can be made there.
     """
     check_place(path, option)
+    try:
+        tempfile.TemporaryFile(dir=path.parent).close()
+    except OSError as error:
+        raise _cannot(path, error) from None
     if path.exists() and not overwrite:
         raise OutputError(f"{path} already exists: use --overwrite, or another name for {option}.")
 
@@ -108,3 +118,7 @@ def check_place(path: Path, option: str) -> None:
         raise OutputError(f"{path} is a folder: {option} needs a file's name.")
     if not path.parent.is_dir():
         raise OutputError(f"There is no folder {path.parent}: make it first.")
+
+
+def _cannot(path: Path, error: OSError) -> OutputError:
+    return OutputError(f"{path} cannot be written ({error.strerror}): check its folder and disk.")

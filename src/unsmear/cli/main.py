@@ -16,7 +16,7 @@ import typer
 from typer.core import TyperCommand
 from typer.main import get_command
 
-from unsmear.cli.console import complain, warnings_as_lines
+from unsmear.cli.console import STDOUT, complain, warnings_as_lines
 from unsmear.cli.page import COMMANDS, PARTS
 from unsmear.errors import InputError, UnsmearError
 
@@ -60,7 +60,7 @@ def script() -> NoReturn:
     code = main()
     if "lightning" in sys.modules:
         sys.exit(code)
-    with contextlib.suppress(BrokenPipeError):
+    with contextlib.suppress(OSError):
         sys.stdout.flush()
         sys.stderr.flush()
     os._exit(code)
@@ -98,6 +98,10 @@ def _run(name: str, words: list[str]) -> int:
         _silence_stdout()
         return 1
     except OSError as error:
+        if error.filename == STDOUT:  # what is said there comes after what was done
+            complain(f"stdout cannot be written ({error.strerror}): send it elsewhere.")
+            _silence_stdout()
+            return 1
         complain(f"{error.filename}: {error.strerror}" if error.filename else error)
         return BAD_INPUT
     except Exception as error:
@@ -142,6 +146,6 @@ def _usage_sentence(error: Exception) -> str:
 
 
 def _silence_stdout() -> None:
-    """Let Python end without a second complaint when the reader of stdout has gone."""
+    """Let Python end without a second complaint when stdout takes nothing more."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -10,7 +10,7 @@ from pathlib import Path
 from unsmear.batch.fingerprint import Settings
 from unsmear.batch.jobs import STREAM, Job, Places
 from unsmear.batch.manifest import Manifest
-from unsmear.batch.outcome import Ending, Tally
+from unsmear.batch.outcome import SOME_FAILED, Ending, Tally
 from unsmear.batch.plan import Plan
 from unsmear.batch.run import Run, Step, pending
 from unsmear.batch.wishes import Wishes
@@ -21,6 +21,7 @@ from unsmear.cli.extras import needing
 from unsmear.cli.failures import Failures
 from unsmear.cli.figures import FigureList, check_place, write_figures
 from unsmear.cli.progress import Bar
+from unsmear.errors import OutputError
 
 
 @dataclass(frozen=True)
@@ -67,9 +68,13 @@ def do_one(job: Job, wishes: Wishes, places: Places, telling: Telling) -> int:
         bar.begin(job.name)
         job, picture = worker.read(job)
         outcome = worker.write(job, worker.deblur(job, picture, bar.advance))
-    if telling.json is not None:
-        write_figures(outcome.figures, telling.json, overwrite=places.overwrite)
     telling.tell(outcome.line, beside=job.destination is None)
+    if telling.json is not None:
+        try:
+            write_figures(outcome.figures, telling.json, overwrite=places.overwrite)
+        except OutputError as error:
+            complain(error)
+            return SOME_FAILED  # the picture is there
     return 0
 
 
@@ -85,8 +90,7 @@ def do_many(
                 Run(Worker(wishes, places), log.add, begin=log.begin, watch=bar).do(steps)
             else:
                 _do_on(cluster, steps, wishes, places, log, bar)
-        log.finish()
-    return log.tally.code
+        return log.finish()
 
 
 def _do_on(
@@ -151,10 +155,16 @@ class _Log:
                 self.figures.add(ending.outcome.figures)
             self.telling.tell(ending.outcome.line)
 
-    def finish(self) -> None:
-        """The run has ended."""
-        if self.figures is not None:
-            self.figures.finish()
+    def finish(self) -> int:
+        """The run has ended; gives the exit code."""
+        code = self.tally.code
+        try:
+            if self.figures is not None:
+                self.figures.finish()
+        except OutputError as error:
+            complain(error)
+            code = code or SOME_FAILED  # the pictures are there
         where = self.telling.failures or self.telling.manifest
         listed = f" (listed in {where})" if where is not None and self.tally.failed else ""
         self.telling.tell(self.tally.line + listed)
+        return code
