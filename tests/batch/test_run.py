@@ -18,7 +18,7 @@ from unsmear.batch.run import Run, Step, pending
 from unsmear.batch.worker import Worker
 from unsmear.errors import InputError
 
-from .makers import SETTINGS, done, make_file
+from .makers import SETTINGS, done, make_file, make_photo
 
 
 class Copier:
@@ -132,6 +132,15 @@ def test_without_a_manifest_done_is_what_has_a_result() -> None:
     done(a)
     assert list(pending([a, b], Places(), None)) == [Ending(), b]
     assert list(pending([a, b], Places(overwrite=True), None)) == [a, b]
+
+
+def test_done_is_also_what_has_a_result_under_the_ending_of_its_content() -> None:
+    a = Job(make_photo("a.jpg").rename("a.png"), Path("out/a.png"))
+    assert list(pending([a], Places(), None)) == [a]
+    make_file("out/a.jpg")
+    assert list(pending([a], Places(), None)) == [Ending()]
+    assert list(pending([a], Places(overwrite=True), None)) == [a]
+    assert a.owning().ours == {str(Path("out", name).resolve()) for name in ("a.png", "a.jpg")}
 
 
 def test_a_manifest_knows_better_and_leaves_alone_what_it_does_not_know() -> None:

@@ -22,7 +22,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from unsmear.batch.jobs import Job, Places, check_destination
+from unsmear.batch.jobs import Job, Places, check_destination, foresee
 from unsmear.batch.outcome import Ending
 from unsmear.batch.run import Run, Step, Tell
 from unsmear.batch.wishes import Wishes
@@ -72,7 +72,7 @@ def run_on_cluster(
             be done again.
         steps: jobs, and endings to be told.
         tell: is told how each photo's way ended, in any order.
-        begin: is told of each job before it is sent out.
+        begin: is told of each job before it is sent out: as it was planned, and settled.
         cpus: cores of each network where there are no GPUs.
 
     Raises:
@@ -87,7 +87,7 @@ def run_on_cluster(
             for step in wave:
                 ready = _sent(step, places)
                 if isinstance(ready, Job):
-                    begin(ready, ready)
+                    begin(ready, foresee(ready))
                     jobs.append(ready)
                 else:
                     tell(ready)
@@ -100,7 +100,7 @@ def _sent(step: Step, places: Places) -> Step:
     if isinstance(step, Ending):
         return step
     try:
-        check_destination(step, places)
+        check_destination(foresee(step), places)
     except OutputError as error:
         return Ending(step, step, problem=str(error))
     return step.owning()

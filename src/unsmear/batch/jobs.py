@@ -73,8 +73,9 @@ class Job:
         return places.overwrite or full_name(path) in self.ours
 
     def owning(self) -> Job:
-        """The job as a further try of it: what it writes is its own."""
-        return replace(self, ours=frozenset(map(full_name, self.written)))
+        """The job as a further try of it: what it writes is its own, also once it is settled."""
+        written = (*self.written, *foresee(self).written)
+        return replace(self, ours=frozenset(map(full_name, written)))
 
 
 def full_name(path: Path) -> str:

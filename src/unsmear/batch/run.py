@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from unsmear.batch.fingerprint import hash_bytes, hash_file
-from unsmear.batch.jobs import Job, Places, check_destination, is_done
+from unsmear.batch.jobs import Job, Places, check_destination, foresee, is_done
 from unsmear.batch.manifest import Manifest
 from unsmear.batch.notices import listening_for, warnings_by_photo
 from unsmear.batch.outcome import Ending, Outcome, Trace
@@ -61,8 +61,9 @@ def pending(steps: Iterable[Step], places: Places, manifest: Manifest | None) ->
         job = step
         if isinstance(job, Job) and manifest is not None and not places.overwrite:
             job = manifest.claim(job)
-        if isinstance(job, Job) and not job.ours and is_done(job, places):
-            job = None
+        if isinstance(job, Job) and not job.ours:
+            is_there = is_done(job, places) or is_done(foresee(job), places)
+            job = None if is_there else job
         yield Ending() if job is None else job
 
 
@@ -203,10 +204,7 @@ class Run:
             with listening_for(passage.job.name, passage.warnings):
                 yield
         except (InputError, OutputError) as error:
-            # A result that got another name on the way may be there under that one.
-            renamed = passage.job != passage.planned
-            if not (renamed and is_done(passage.job, self.worker.places)):
-                passage.problem = str(error)  # the error itself holds the picture
+            passage.problem = str(error)  # the error itself holds the picture
 
     def _fills_memory(self, passage: _Passage | Ending) -> bool:
         """Whether the network and a picture being written might not fit into memory together."""
