@@ -98,6 +98,17 @@ def test_maps_overwritten_without_gradients_change_nothing(cross_level):
         torch.testing.assert_close(mine, kept.detach())
 
 
+@pytest.mark.parametrize("sampling", [False, True])
+def test_the_picture_itself_is_not_rounded_in_bfloat16(sampling):
+    network = tiny(sampling=sampling).bfloat16()
+    for stage in network.stages:  # now without a residual
+        torch.nn.init.zeros_(stage.output_proj.weight)
+        torch.nn.init.zeros_(stage.output_proj.bias)
+    ramp = torch.linspace(0.5, 1, 3 * 16 * 24).reshape(1, 3, 16, 24)
+    with torch.no_grad():
+        assert torch.equal(network(ramp).restored, ramp)
+
+
 def test_sampling_every_pixel_equals_processing_everything(monkeypatch):
     network, blurred = livened(tiny()), torch.rand(2, 3, 16, 24)
     with torch.no_grad():

@@ -159,7 +159,9 @@ class SAPHNRestored(NamedTuple):
     def blur_map(self) -> Tensor:
         """[B, 1, H, W] in [0, 1]: how surely the top stage samples a pixel at r = 2."""
         top = [one for one in self.sampling if one.ratio == 2][-1:]
-        return top[0].logits.sigmoid() if top else torch.ones_like(self.restored[:, :1])
+        if not top:
+            return torch.ones_like(self.restored[:, :1])
+        return top[0].logits.sigmoid().to(self.restored.dtype)
 
 
 class ContentAwareBlock(nn.Module):
@@ -294,8 +296,8 @@ class Stage(nn.Module):
         sampling = self._sample(None if lower is None else lower[0], budget)
         selections = [None, *(one.selection for one in sampling)] if sampling else [None] * SCALES
         # Sampled pixels are rows of channels; so are those of every map that follows.
-        image = image.to(self.input_proj.weight.dtype, memory_format=torch.channels_last)
-        x, skips = self.input_proj(image), []
+        seen = image.to(self.input_proj.weight.dtype, memory_format=torch.channels_last)
+        x, skips = self.input_proj(seen), []
         for scale, blocks in enumerate(self.encoder):
             grid, selection = self._grid(scale), selections[scale]
             if scale:
@@ -314,7 +316,8 @@ class Stage(nn.Module):
             features.append(coarsen(x, grid))
             if scale:
                 x = self._rise(scale, x, skips[scale - 1], selection)
-        return StageOutput(image + self.output_proj(x), tuple(features[::-1]), sampling)
+        restored = image + self.output_proj(x).to(image.dtype)  # the picture itself stays unrounded
+        return StageOutput(restored, tuple(features[::-1]), sampling)
 
 
 class SampledStage(Stage):
