@@ -153,6 +153,14 @@ def test_type_of_the_picture_comes_back():
     assert out.restored.dtype == torch.float32
 
 
+@pytest.mark.parametrize("sampling", [False, True])
+def test_pictures_are_not_rounded_in_bfloat16(sampling):
+    with torch.no_grad():
+        out = small(sampling=sampling).bfloat16()(torch.rand(1, 3, 32, 32))
+    for picture in out.supervised:
+        assert not torch.equal(picture - 0.5, (picture - 0.5).bfloat16().float())
+
+
 @pytest.mark.parametrize(
     "picture",
     [torch.rand(3, 16, 16), torch.rand(1, 4, 16, 16), torch.zeros(1, 3, 8, 8, dtype=torch.uint8)],

@@ -114,6 +114,14 @@ def test_type_of_the_picture_comes_back():
     assert out.restored.dtype == out.stages[0].dtype == torch.float32
 
 
+@pytest.mark.parametrize("sampling", [False, True])
+def test_pictures_are_not_rounded_in_bfloat16(sampling):
+    with torch.no_grad():
+        out = small(sampling=sampling).bfloat16()(torch.rand(1, 3, 32, 32))
+    for picture in out.supervised:
+        assert not torch.equal(picture, picture.bfloat16().float())
+
+
 def test_other_tensors_are_refused():
     with pytest.raises(InputError):
         small()(torch.rand(3, 16, 16))

@@ -36,6 +36,7 @@ from torch import Tensor, nn
 
 from unsmear.errors import ModelError
 from unsmear.layers.patches import join_patches, split_patches
+from unsmear.layers.picture_conv import PictureConv
 from unsmear.layers.pixel_sampling import PixelSampler, Sampling, Selection, gather_pixels
 from unsmear.layers.residual import ResidualBlock, run_blocks
 from unsmear.layers.sampled_scales import ScaleBridge
@@ -114,7 +115,7 @@ class Level(nn.Module):
             *_pair(2 * dim),
             nn.ConvTranspose2d(2 * dim, dim, 4, stride=2, padding=1),
             *_pair(dim),
-            nn.Conv2d(dim, 3, 3, padding=1),
+            PictureConv(dim, 3, 3, padding=1),
         )
 
     def forward(self, picture: Tensor, below: LevelOutput | None) -> LevelOutput:
@@ -177,7 +178,7 @@ class SampledLevel(nn.Module):
         self.scales = nn.ModuleList(
             SampledScale(fine, coarse) for fine, coarse in pairwise((dim, 2 * dim, 4 * dim))
         )
-        self.decoder = nn.Sequential(*_pair(dim), nn.Conv2d(dim, 3, 3, padding=1))
+        self.decoder = nn.Sequential(*_pair(dim), PictureConv(dim, 3, 3, padding=1))
 
     def forward(self, picture: Tensor, below: LevelOutput, *selections: Selection) -> LevelOutput:
         """Run the level.
@@ -263,12 +264,12 @@ class DMPHN(DeblurringNetwork):
         check_pictures(blurred)
         check_spending(budget, sampling=self.config.sampling)
         image = pad_to_multiple(blurred, self.size_step) - MIDDLE
-        image = image.to(next(self.parameters()).dtype)
+        dtype = next(self.parameters()).dtype
         h, w = blurred.shape[-2:]
         picture, left, pictures, sampled = image, None, [], []
         for stage, index in enumerate(reversed(range(self.config.levels)), start=1):
             decided = self._sample(index, left, budget)
-            left = self.levels[index](picture, left, *(one.selection for one in decided))
+            left = self.levels[index](picture.to(dtype), left, *(one.selection for one in decided))
             if index == 0:
                 picture = left.picture  # the picture itself, no residual
             else:

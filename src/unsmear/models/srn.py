@@ -40,6 +40,7 @@ from torch import Tensor, nn
 
 from unsmear.errors import ModelError
 from unsmear.layers.conv_lstm import ConvLSTM, Memory
+from unsmear.layers.picture_conv import PictureConv
 from unsmear.layers.pixel_sampling import (
     PixelSampler,
     Sampling,
@@ -114,7 +115,7 @@ class SRN(DeblurringNetwork):
             [self._shrink(6, c, stride=1), self._shrink(c, 2 * c), self._shrink(2 * c, 4 * c)]
         )
         self.decoder = nn.ModuleList([self._grow(4 * c), self._grow(2 * c)])
-        self.output_proj = nn.Sequential(*self._blocks(c), nn.Conv2d(c, 3, k, padding=k // 2))
+        self.output_proj = nn.Sequential(*self._blocks(c), PictureConv(c, 3, k, padding=k // 2))
         sampled = list(pairwise((c, 2 * c, 4 * c))) if self.config.sampling else []
         self.bridges = nn.ModuleList(ScaleBridge(fine, coarse) for fine, coarse in sampled)
         self.apply(_initialise)
@@ -168,8 +169,8 @@ class SRN(DeblurringNetwork):
         """
         check_pictures(blurred)
         check_spending(budget, sampling=self.config.sampling)
-        padded = pad_to_multiple(blurred, self.size_step)
-        image = padded.to(next(self.parameters()).dtype)
+        image = pad_to_multiple(blurred, self.size_step)
+        dtype = next(self.parameters()).dtype
         h, w = blurred.shape[-2:]
         left: ScaleOutput | None = None
         pictures, sampled = [], []
@@ -177,10 +178,10 @@ class SRN(DeblurringNetwork):
             factor = 2 ** (self.config.scales - stage)
             small = F.avg_pool2d(image, factor)  # [B, 3, H / factor, W / factor]
             if left is None:
-                left = self._restore(torch.cat([small, small], dim=1), None)
+                left = self._restore(torch.cat([small, small], dim=1).to(dtype), None)
             else:
                 before = _resize(left.picture.detach(), small)
-                both = torch.cat([small, before], dim=1)
+                both = torch.cat([small, before], dim=1).to(dtype)
                 if self.config.sampling:
                     left = self._restore_sampled(both, left, budget)
                 else:
