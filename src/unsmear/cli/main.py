@@ -20,6 +20,8 @@ from unsmear.cli.console import STDOUT, complain, warnings_as_lines
 from unsmear.cli.page import COMMANDS, PARTS
 from unsmear.errors import InputError, UnsmearError
 
+# They look at empty words themselves: to Lightning one may mean something, a key has a sentence.
+TAKE_EMPTY_WORDS = ("train", "serve")
 BAD_INPUT = 2
 INTERRUPTED = 130
 CLIPS = re.compile(r"\.(mp4|m4v|mov|mkv|webm|avi|m?ts|m2ts|3gp|flv|mpe?g|wmv|ogv)$", re.IGNORECASE)
@@ -86,7 +88,7 @@ def _run(name: str, words: list[str]) -> int:
     """Run one command; whatever a user can cause ends as one sentence and a code."""
     program = "unsmear" if name == "deblur" else f"unsmear {name}"
     try:
-        if name != "train":  # its words are Lightning's, to whom an empty value may mean something
+        if name not in TAKE_EMPTY_WORDS:
             _refuse_empty(words)
         code = _load(name).main(args=words, prog_name=program, standalone_mode=False)
     except UnsmearError as error:
