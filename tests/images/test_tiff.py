@@ -9,7 +9,7 @@ import tifffile
 from PIL import Image
 
 from unsmear.errors import InputError
-from unsmear.images import Picture, encode_picture, read_picture
+from unsmear.images import Picture, encode_picture, exif, read_picture
 
 from .makers import CASES_BY_NAME, ICC, XMP, exif_block, grey, pillow, scene, tiff
 
@@ -63,9 +63,41 @@ def test_resolution_from_another_format() -> None:
         assert image.info["dpi"] == (300, 300)
 
 
-def test_several_pages() -> None:
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_a_bigtiff_says_as_much(order: str) -> None:
+    options = {"photometric": "rgb", "byteorder": order, "iccprofile": ICC, "resolutionunit": 2}
+    options["resolution"] = ((300, 1), (200, 1))
+    packet = XMP % 6
+    tags = [
+        (274, 3, 1, 6, True),
+        (271, 2, 0, "Kodachrome 64", True),
+        (700, 1, len(packet), packet, True),
+    ]
+    big, classic = (
+        read_picture(tiff(scene(), bigtiff=is_big, extratags=tags, **options))
+        for is_big in (True, False)
+    )
+    assert big.size == classic.size == scene().shape[:2]
+    assert big.metadata == classic.metadata
+    after = page_of(encode_picture(changed(big), "TIFF")).tags
+    assert after[271].value == "Kodachrome 64"
+    assert after[282].value == (200, 1)
+
+
+def test_exif_of_a_bigtiff() -> None:
+    """A directory below the main one, named by a tag of a type that only BigTIFF has."""
+    below = struct.pack("<QHHQQQ", 1, 37121, 7, 4, 0x00030201, 0)
+    main = struct.pack("<QHHQQ", 2, 34665, 18, 1, 16) + struct.pack("<HHQQQ", 65000, 16, 1, 7, 0)
+    block = b"II+\0\x08\0\0\0" + struct.pack("<Q", 16 + len(below)) + below + main
+    (found,) = exif.read_directories(block)
+    assert not found.entries
+    assert found.below[34665].entries[37121].data == b"\1\2\3\0"
+
+
+@pytest.mark.parametrize("bigtiff", [False, True])
+def test_several_pages(bigtiff: bool) -> None:
     out = io.BytesIO()
-    with tifffile.TiffWriter(out) as writer:
+    with tifffile.TiffWriter(out, bigtiff=bigtiff) as writer:
         writer.write(scene(), photometric="rgb", metadata=None)
         writer.write(255 - scene(), photometric="rgb", metadata=None)
     with pytest.warns(UserWarning, match="several pages: only the first one is used") as caught:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 ByteOrder = Literal["<", ">"]
 
@@ -21,6 +21,7 @@ POINTERS = {34665, 34853, 40965}  # Exif, GPS, Interoperability
 _PIXEL_X, _PIXEL_Y = 0xA002, 0xA003
 
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
+_BIG_SIZES = {16: 8, 17: 8, 18: 8}  # those of types that only BigTIFF has
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,8 @@ class Entry:
     at: int = 0  # where `data` stands in the block it was read from
 
     def integer(self, order: ByteOrder) -> int | None:
-        """The first item of a SHORT or LONG tag."""
-        form = {3: "H", 4: "I"}.get(self.type)
+        """The first item of a SHORT or LONG tag, or of one that says where a directory stands."""
+        form = {3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}.get(self.type)
         if form is None or self.count < 1:
             return None
         return int(struct.unpack_from(order + form, self.data)[0])
@@ -62,53 +63,86 @@ def byte_order(block: bytes) -> ByteOrder | None:
     return ">" if block[:4] == b"MM\0*" else None
 
 
+class _Layout(NamedTuple):
+    """How directories are laid out: as in classic TIFF, or as in BigTIFF with wider numbers.
+
+    Attributes:
+        order: The byte order.
+        first: Where the header says where the first directory stands.
+        number: How many entries a directory has, as `struct` reads it.
+        wide: How many items an entry has, or where something stands, likewise.
+    """
+
+    order: ByteOrder
+    first: int
+    number: str
+    wide: str
+
+
+def _layout_of(block: bytes) -> _Layout | None:
+    order = byte_order(block)
+    if order is not None:
+        return _Layout(order, 4, "H", "I")
+    if block[:8] == b"II+\0\x08\0\0\0":
+        return _Layout("<", 8, "Q", "Q")
+    return _Layout(">", 8, "Q", "Q") if block[:8] == b"MM\0+\0\x08\0\0" else None
+
+
 def read_directories(block: bytes) -> Iterator[Directory]:
     """Walk the main chain of directories; broken entries are left out, broken chains end.
 
     Args:
-        block: An EXIF block or a whole classic TIFF file.
+        block: An EXIF block or a whole TIFF file, classic or BigTIFF. Of the latter, entries of
+            types that classic TIFF does not have are left out.
 
     Yields:
         IFD0, IFD1, and so on, each with its Exif and GPS directories.
     """
-    order = byte_order(block)
-    if order is None or len(block) < 8:
+    layout = _layout_of(block)
+    if layout is None or len(block) < 2 * layout.first:
         return
-    offset = struct.unpack_from(order + "I", block, 4)[0]
+    offset = struct.unpack_from(layout.order + layout.wide, block, layout.first)[0]
     seen: set[int] = set()
     while offset and offset not in seen and len(seen) < 4096:
         seen.add(offset)
-        directory, offset = _read_directory(block, offset, order, depth=0)
+        directory, offset = _read_directory(block, offset, layout, depth=0)
         if directory is None:
             return
         yield directory
 
 
 def _read_directory(
-    block: bytes, offset: int, order: ByteOrder, depth: int
+    block: bytes, offset: int, layout: _Layout, depth: int
 ) -> tuple[Directory | None, int]:
-    if offset + 2 > len(block):
+    order = layout.order
+    count, head, wide = (
+        struct.Struct(order + form) for form in (layout.number, "HH" + layout.wide, layout.wide)
+    )
+    begin, step = offset + count.size, head.size + wide.size
+    if begin > len(block):
         return None, 0
-    count = struct.unpack_from(order + "H", block, offset)[0]
+    end = begin + step * count.unpack_from(block, offset)[0]
     directory = Directory()
-    for at in range(offset + 2, offset + 2 + 12 * count, 12):
-        if at + 12 > len(block):
+    for at in range(begin, end, step):
+        if at + step > len(block):
             return directory, 0
-        tag, kind, items = struct.unpack_from(order + "HHI", block, at)
-        size = _SIZES.get(kind, 0) * items
-        start = at + 8 if size <= 4 else struct.unpack_from(order + "I", block, at + 8)[0]
-        if kind not in _SIZES or start + size > len(block):
+        tag, kind, items = head.unpack_from(block, at)
+        size = (_SIZES | _BIG_SIZES).get(kind, 0) * items
+        start = at + head.size
+        if size > wide.size:
+            start = wide.unpack_from(block, start)[0]
+        if start + size > len(block):
             continue
+        entry = Entry(kind, items, block[start : start + size], start)
         if tag in POINTERS:
-            if depth < 3 and size == 4:
-                target = struct.unpack_from(order + "I", block, start)[0]
-                below, _ = _read_directory(block, target, order, depth + 1)
+            target = entry.integer(order)
+            if depth < 3 and target is not None:
+                below, _ = _read_directory(block, target, layout, depth + 1)
                 if below is not None:
                     directory.below[tag] = below
-        else:
-            directory.entries[tag] = Entry(kind, items, block[start : start + size], start)
-    end = offset + 2 + 12 * count
-    following = struct.unpack_from(order + "I", block, end)[0] if end + 4 <= len(block) else 0
+        elif kind in _SIZES:
+            directory.entries[tag] = entry
+    following = wide.unpack_from(block, end)[0] if end + wide.size <= len(block) else 0
     return directory, following
 
 

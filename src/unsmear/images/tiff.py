@@ -109,7 +109,7 @@ def decode(data: bytes, max_pixels: int, tell: Tell) -> Picture:
         kind = _check(page, max_pixels)
         values = page.asarray(squeeze=False, maxworkers=1)
         colormap = page.colormap if kind == "palette" else None
-        metadata = _metadata_of(page, main, order)
+        metadata = _metadata_of(main, order)
         settings = _settings_of(page, order)
     samples = _samples_of(page, kind, values, colormap)
     orientation = metadata.orientation
@@ -275,24 +275,17 @@ def _alpha_tag(page: TiffPage) -> int:
     return int(extra[0]) if extra and int(extra[0]) in (1, 2) else 0
 
 
-def _metadata_of(page: TiffPage, main: Directory, order: ByteOrder) -> Metadata:
+def _metadata_of(main: Directory, order: ByteOrder) -> Metadata:
     kept = Directory(
         {tag: entry for tag, entry in main.entries.items() if tag not in _STRUCTURAL}, main.below
     )
-    icc, xmp = (_raw(page, main, tag) for tag in (_ICC, _XMP))
+    icc, xmp = (main.entries.get(tag) for tag in (_ICC, _XMP))
     return Metadata(
-        icc=icc or None,
+        icc=(icc and icc.data) or None,
         exif=exif.make_block(kept, order) if kept.entries or kept.below else None,
-        xmp=xmp or None,
+        xmp=(xmp and xmp.data) or None,
         dpi=exif.directory_resolution(main, order),
     )
-
-
-def _raw(page: TiffPage, main: Directory, tag: int) -> bytes | None:
-    if tag in main.entries:
-        return main.entries[tag].data
-    value = page.tags.valueof(tag)  # BigTIFF, which our own reader of directories does not know
-    return value if isinstance(value, bytes) else None
 
 
 def _is_preview(directory: Directory, order: ByteOrder) -> bool:
