@@ -102,6 +102,16 @@ def test_gps_and_maker_note_survive_in_tiff(order: str) -> None:
             np.testing.assert_array_equal(np.asarray(seen), read_picture(data).rgb)
 
 
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_sides_in_the_main_directory_are_turned(orientation: int) -> None:
+    """Some phones say them there too, not in the Exif directory alone."""
+    stored = Image.Exif()
+    stored.update({256: 53, 257: 37, 274: orientation})
+    seen = Image.Exif()
+    seen.load(exif.upright(stored.tobytes().removeprefix(b"Exif\0\0"), orientation))
+    assert (seen[256], seen[257]) == ((37, 53) if orientation >= 5 else (53, 37))
+
+
 def test_preview_is_cut_loose_only_when_the_picture_is_turned() -> None:
     assert len(list(exif.read_directories(exif_block(1, preview=True)))) == 2
     assert len(list(exif.read_directories(exif.upright(exif_block(1, preview=True), 1)))) == 2

@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple
 
 ByteOrder = Literal["<", ">"]
 
+IMAGE_WIDTH, IMAGE_LENGTH = 256, 257
 ORIENTATION = 274
 X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 282, 283, 296
 POINTERS = {34665, 34853, 40965}  # Exif, GPS, Interoperability
@@ -203,6 +204,7 @@ def upright(block: bytes, turned: int) -> bytes:
         _swap(patched, first.below[34665].entries, _PIXEL_X, _PIXEL_Y)
     if turned >= 5:
         _swap(patched, first.entries, X_RESOLUTION, Y_RESOLUTION)
+        _swap(patched, first.entries, IMAGE_WIDTH, IMAGE_LENGTH)  # as some phones write them
     return bytes(patched)
 
 
