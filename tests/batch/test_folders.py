@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,15 @@ def test_a_folder_is_listed_when_its_turn_comes() -> None:
     next(walk)
     make_file("in/z/late.png")
     assert ["c.tif", "late.png"] in [names for _, names in walk]
+
+
+def test_a_folder_that_cannot_be_listed_is_named() -> None:
+    unread: list[OSError] = []
+    walk = folder().walk(unread.append)
+    next(walk)
+    shutil.rmtree("in/m")
+    assert [name for _, names in walk for name in names] == ["f.png", "c.tif"]
+    assert [error.filename for error in unread] == ["in/m"]
 
 
 def test_links_to_folders_are_not_followed() -> None:

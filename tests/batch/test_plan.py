@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from itertools import islice
 from pathlib import Path
 
@@ -32,6 +33,21 @@ def test_the_first_job_is_there_before_the_rest_is_looked_for() -> None:
     rest = [step.name for step in steps if isinstance(step, Job)]
     assert isinstance(first, Job)
     assert (first.name, rest) == ("album/a.png", ["album/z/b.png", "album/z/c.png"])
+
+
+def test_folders_that_cannot_be_read_are_told_and_not_called_empty() -> None:
+    for name in ("album/a.png", "album/z/b.png", "more/c.png"):
+        make_file(name)
+    steps = iter(make_plan(["album", "more"], Places(recursive=True)))
+    assert isinstance(next(steps), Job)
+    shutil.rmtree("album/z")
+    shutil.rmtree("more")
+    told = [step.problem for step in steps if isinstance(step, Ending)]
+    assert told == [
+        f"The folder {name} cannot be read (No such file or directory), so its photos are left "
+        "out: check its permissions and its disk."
+        for name in ("album/z", "more")
+    ]
 
 
 def test_it_counts_what_it_yields() -> None:
@@ -174,3 +190,10 @@ def test_pictures_are_claimed() -> None:
     assert claims(Path("other.unsmeared.png"))
     assert not claims(Path("figures.json"))
     assert make_plan(["album"], Places()).claims(Path("x.png"))
+
+
+@pytest.mark.parametrize("places", [Places(output="loop"), Places(blur_map=Path("loop"))])
+def test_links_that_lead_in_a_circle_are_no_folders(places: Places) -> None:
+    make_file("album/a.png")
+    Path("loop").symlink_to("loop")
+    assert list(results(make_plan(["album"], places))) == ["album/a.png"]

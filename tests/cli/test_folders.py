@@ -98,6 +98,18 @@ def test_one_bad_photo_does_not_stop_the_others(album: Path, run: Run) -> None:
     assert [one["input"] for one in figures] == ["album/a.png", "album/b.JPG"]
 
 
+@pytest.mark.parametrize("named", [True, False])
+def test_nor_does_one_whose_results_name_is_too_long(named: bool, album: Path, run: Run) -> None:
+    (album / "a.png").rename(album / f"{'a' * 251}.png")
+    photos = sorted(path for path in album.iterdir() if path.suffix in (".png", ".JPG"))
+    ended = run(*(photos if named else [album]), "--threshold", "0")
+    assert ended.code == 1
+    assert "File name too long" in ended.err
+    assert len(ended.err.splitlines()) == 1
+    assert "album/b.unsmeared.JPG" in names()
+    assert run(album, "-o", "out", "--threshold", "0").out.endswith("2 done\n")
+
+
 def test_memory_that_runs_out_is_a_sentence_about_that_photo(
     album: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

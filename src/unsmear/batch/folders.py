@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -33,9 +33,15 @@ class Folder:
         """The folder itself, links resolved."""
         return self.path.resolve()
 
-    def walk(self) -> Iterator[tuple[Path, list[str]]]:
-        """Folders and the names of the photos in each, in order; hidden ones and results not."""
-        for current, folders, files in os.walk(self.path):
+    def walk(
+        self, unread: Callable[[OSError], object] | None = None
+    ) -> Iterator[tuple[Path, list[str]]]:
+        """Folders and the names of the photos in each, in order; hidden ones and results not.
+
+        Args:
+            unread: is told of each folder that cannot be read; it is passed over.
+        """
+        for current, folders, files in os.walk(self.path, onerror=unread):
             here = Path(current)
             folders[:] = sorted(
                 name
@@ -44,18 +50,14 @@ class Folder:
             )
             if not self.recursive:
                 folders.clear()
-            names = sorted(name for name in files if _is_photo_name(name))
+            names = _photo_names(files)
             if names:
                 yield here, names
 
     def names_in(self, below: Path) -> list[str]:
         """The names of the photos that :meth:`walk` finds in a folder below this one, in order."""
         here = self.root / below
-        if not (here.is_dir() and self.enters(here)):
-            return []
-        return sorted(
-            path.name for path in here.iterdir() if _is_photo_name(path.name) and path.is_file()
-        )
+        return _photo_names(_entries(here)[1]) if self.enters(here) else []
 
     def holds(self, photo: Path) -> bool:
         """Whether :meth:`walk` comes by a photo, should it be there; a path without links."""
@@ -72,7 +74,7 @@ class Folder:
 
     def nothing_in(self) -> InputError:
         """What to say when there is no photo."""
-        deeper = not self.recursive and any(each.is_dir() for each in self.path.iterdir())
+        deeper = not self.recursive and _entries(self.path)[0]
         hint = ": use -r to take the folders in it too" if deeper else ""
         return InputError(f"{self.path} holds no pictures{hint}.")
 
@@ -98,6 +100,15 @@ class Folders:
 
     def _above(self, path: Path) -> Iterator[Folder]:
         return (self._by_root[each] for each in path.parents if each in self._by_root)
+
+
+def _entries(folder: Path) -> tuple[list[str], list[str]]:
+    """Names of the folders and of the files in a folder; none where it cannot be read."""
+    return next(((folders, files) for _, folders, files in os.walk(folder)), ([], []))
+
+
+def _photo_names(files: list[str]) -> list[str]:
+    return sorted(filter(_is_photo_name, files))
 
 
 def _is_photo_name(name: str) -> bool:

@@ -103,7 +103,7 @@ def is_done(job: Job, places: Places) -> bool:
     """Whether a photo's result is there and need not be made again."""
     if places.overwrite or places.in_place or job.source is None or job.destination is None:
         return False
-    return job.source.is_file() and job.destination.is_file()
+    return is_file(job.source) and is_file(job.destination)
 
 
 def check_destination(job: Job, places: Places) -> None:
@@ -119,7 +119,7 @@ def check_destination(job: Job, places: Places) -> None:
             raise OutputError(f"{path} is read for every photo: give the result another name.")
         if path == job.source and places.in_place:
             continue
-        if path.is_dir():
+        if _is_folder(path):
             raise OutputError(f"{path} is a folder: give a file's name.")
         if os.path.lexists(path) and job.source is not None and is_same(path, job.source):
             raise OutputError(
@@ -127,6 +127,15 @@ def check_destination(job: Job, places: Places) -> None:
             )
         if os.path.lexists(path) and not job.may_replace(path, places):
             raise OutputError(f"{path} already exists: use --overwrite, or another name with -o.")
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError as error:  # such as a name that is too long
+        raise OutputError(
+            f"{path} cannot be written ({error.strerror}): choose another place with -o."
+        ) from None
 
 
 def settle(job: Job, format: str | None) -> Job:
@@ -160,6 +169,11 @@ def require_suffix(path: Path) -> None:
         raise OutputError(
             f"{path} is no picture file by its ending: use one of {', '.join(SUPPORTED_SUFFIXES)}."
         )
+
+
+def is_file(path: Path) -> bool:
+    """Whether a file is there; not where nobody may look, or the name is too long."""
+    return os.path.isfile(path)  # noqa: PTH113 - Path.is_file raises there
 
 
 def is_same(path: Path, source: Path) -> bool:

@@ -64,10 +64,12 @@ class Plan:
                 yield found.named(root)
                 continue
             is_empty = True
-            for here, names in root.walk():
+            unread: list[OSError] = []
+            for here, names in root.walk(unread.append):
                 is_empty = False
                 yield from found.jobs_of(root, here, names)
-            if is_empty:
+            yield from map(_left_out, unread)
+            if is_empty and not unread:
                 yield Ending(problem=str(root.nothing_in()))
 
     def counts(self) -> Iterator[int]:
@@ -241,7 +243,8 @@ def _results_of(
 ) -> frozenset[Path]:
     """Folders in which results come to lie; never the photos' own."""
     results = [output, blur_map, output and output / top]
-    return frozenset(path.resolve() for path in results if path is not None) - {folder.resolve()}
+    real = {Path(_identity(path)) for path in results if path is not None}
+    return frozenset(real - {folder.resolve()})
 
 
 def _job_under(picture: Path, below: Path, places: Places) -> Job:
@@ -258,7 +261,7 @@ def _job_under(picture: Path, below: Path, places: Places) -> Job:
 def _in_folder(output: Path, source: Path | None, below: Path) -> Path:
     """A result's place under an output folder: its own name, marked where that is the photo."""
     path = output / below
-    if source is not None and (path == source or (path.exists() and is_same(path, source))):
+    if source is not None and (path == source or is_same(path, source)):
         return result_path(path.parent, path.name)
     return path
 
@@ -279,7 +282,7 @@ def _refuse_collisions(plan: Plan) -> None:
             if real in taken:
                 raise InputError(_both_written(taken[real], job.source, path))
             taken[real] = job.source
-            is_held = not places.in_place and path.exists() and folders.holding(path)
+            is_held = not places.in_place and os.path.lexists(path) and folders.holding(path)
             if real in sources or is_held:
                 raise InputError(_would_replace(job, path))
     for folder in plan.folders:
@@ -319,6 +322,13 @@ def _clashes(jobs: list[Job]) -> dict[Path | None, str]:
 
 def _unless(problem: str | None, job: Job) -> Job | Ending:
     return job if problem is None else Ending(job, job, problem=problem)
+
+
+def _left_out(error: OSError) -> Ending:
+    return Ending(
+        problem=f"The folder {error.filename} cannot be read ({error.strerror}), so its photos are "
+        "left out: check its permissions and its disk."
+    )
 
 
 def _both_written(first: Path | None, second: Path | None, path: Path | None) -> str:
