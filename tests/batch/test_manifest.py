@@ -209,6 +209,18 @@ def test_each_row_is_on_the_disk_before_the_next_photo(monkeypatch: pytest.Monke
     assert synced == [1, 3, 4]
 
 
+def test_a_photo_takes_16_bytes_however_many_lines_it_has() -> None:
+    a = photo("a")
+    for _ in range(3):
+        with Manifest(FILE, SETTINGS) as manifest:
+            manifest.begin(a, a)
+            manifest.record(done(a))
+    with Manifest(FILE, SETTINGS) as manifest:
+        index = manifest._index
+        assert index._keys.nbytes + index._offsets.nbytes == 16
+        assert manifest.claim(a) is None
+
+
 def test_many_photos_are_told_apart() -> None:
     jobs = [photo(f"{number:03}") for number in range(60)]
     trace = Trace(0, 0, "")

@@ -127,6 +127,22 @@ def test_what_is_there_and_not_ours_is_neither_begun_nor_written(worker: Worker)
     assert Path("out/a.png").read_bytes() == b"a photo"
 
 
+def test_a_result_that_is_taken_away_at_once_was_made(worker: Worker) -> None:
+    write = worker.write
+
+    def write_and_lose(given: Job, result: Any) -> Outcome:
+        outcome = write(given, result)
+        for path in given.written:
+            path.unlink()
+        return outcome
+
+    cast("Any", worker).write = write_and_lose
+    endings: list[Ending] = []
+    Run(worker, endings.append).do([job("a"), job("b")])
+    assert [ending.problem for ending in endings] == [None, None]
+    assert [ending.trace and ending.trace.output_content for ending in endings] == [None, None]
+
+
 def test_without_a_manifest_done_is_what_has_a_result() -> None:
     a, b = job("a"), job("b")
     done(a)
@@ -153,4 +169,4 @@ def test_a_manifest_knows_better_and_leaves_alone_what_it_does_not_know() -> Non
     with Manifest(Path("m.jsonl"), SETTINGS) as manifest:
         claimed = list(pending([a, b, c, d], Places(), manifest))
         assert claimed == [Ending(), b.owning(), Ending(), d]
-        assert list(pending([a], Places(overwrite=True), manifest)) == [a]
+        assert list(pending([a, c], Places(overwrite=True), manifest)) == [a.owning(), c]

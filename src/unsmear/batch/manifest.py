@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from unsmear.batch.fingerprint import Settings, hash_file
-from unsmear.batch.jobs import Job, full_name
+from unsmear.batch.jobs import Job, full_name, is_file
 from unsmear.batch.outcome import Ending
 from unsmear.errors import OutputError
 
@@ -67,17 +67,21 @@ class Manifest:
         self._file.close()
         self._past.close()
 
-    def claim(self, job: Job) -> Job | None:
+    def claim(self, job: Job, *, anew: bool = False) -> Job | None:
         """The job with what earlier runs wrote for it as its own; None when it is done.
 
         Done is a photo whose content and settings are those of its last line, while the files that
         were made are still there. A photo of the same size and time of change has the same content;
         of another time, its content is read.
+
+        Args:
+            job: as it is planned.
+            anew: it is to be done again though it is done.
         """
         row = None if job.source is None else self._find(job.source)
         if row is None or row.get("planned", row.get("output")) != _name(job.destination):
             return job
-        if self._is_done(row, job):
+        if not anew and self._is_done(row, job):
             return None
         return replace(job, ours=frozenset({row["output"], *map(_name, job.written[1:])}))
 
@@ -123,7 +127,7 @@ class Manifest:
         assert job.source is not None, "what was found has a name"
         if row["state"] != "done" or row["settings"] != self.fingerprint:
             return False
-        if not all(Path(path).is_file() for path in (row["output"], *job.written[1:])):
+        if not all(is_file(Path(path)) for path in (row["output"], *job.written[1:])):
             return False
         try:
             status = job.source.stat()
@@ -182,12 +186,15 @@ class _Index:
     def __init__(self, keys: array[int], offsets: array[int]) -> None:
         found = np.frombuffer(keys, np.uint64)
         order = np.argsort(found, kind="stable")  # of equal ones the last stays last
+        is_last = np.ones(len(order), bool)
+        is_last[:-1] = found[order[:-1]] != found[order[1:]]
+        order = order[is_last]
         self._keys = found[order]
         self._offsets = np.frombuffer(offsets, np.uint64)[order]
 
     def find(self, key: int) -> int | None:
-        place = int(np.searchsorted(self._keys, np.uint64(key), side="right")) - 1
-        if place < 0 or int(self._keys[place]) != key:
+        place = int(np.searchsorted(self._keys, np.uint64(key)))
+        if place == len(self._keys) or int(self._keys[place]) != key:
             return None
         return int(self._offsets[place])
 

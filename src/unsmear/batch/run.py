@@ -59,8 +59,8 @@ def pending(steps: Iterable[Step], places: Places, manifest: Manifest | None) ->
     """
     for step in steps:
         job = step
-        if isinstance(job, Job) and manifest is not None and not places.overwrite:
-            job = manifest.claim(job)
+        if isinstance(job, Job) and manifest is not None:
+            job = manifest.claim(job, anew=places.overwrite)
         if isinstance(job, Job) and not job.ours:
             is_there = is_done(job, places) or is_done(foresee(job), places)
             job = None if is_there else job
@@ -191,7 +191,8 @@ class Run:
         passage.result = None
         trace, output = passage.trace, passage.job.destination
         if outcome is not None and trace is not None and output is not None:
-            trace = trace._replace(output_content=hash_file(output))
+            with contextlib.suppress(OSError):  # taken away at once, by whoever waited for it
+                trace = trace._replace(output_content=hash_file(output))
         warnings = tuple(passage.warnings)
         return Ending(
             passage.planned, passage.job, outcome, passage.problem, warnings, trace, has_begun
