@@ -11,10 +11,14 @@ from typing import Any
 
 import pytest
 
+from unsmear.errors import OutputError
+
 from .makers import Run, make_photo, names
 
 KEPT = ("-r", "album", "-o", "out", "--manifest", "m.jsonl")
 ALL = (*KEPT, "--threshold", "0")
+FULL = Path("/dev/full")  # a disk without room
+needs_a_full_disk = pytest.mark.skipif(not FULL.exists(), reason="no /dev/full")
 
 
 @pytest.fixture
@@ -125,6 +129,17 @@ def test_failures_are_listed_and_the_rest_is_done(album: Path, run: Run) -> None
     assert Path("failed.tsv").read_text() == "photo\tproblem\n"
 
 
+def test_what_failed_is_tried_again_though_an_older_result_is_there(album: Path, run: Run) -> None:
+    run(*ALL)
+    old = Path("out/a.png").read_bytes()
+    (album / "a.png").write_text("no picture")
+    assert run(*ALL, "--overwrite").code == 1
+    assert Path("out/a.png").read_bytes() == old
+    make_photo(album / "a.png", seed=3)
+    assert run(*ALL).out.splitlines()[-1].startswith("1 done, 2 done before")
+    assert Path("out/a.png").read_bytes() != old
+
+
 def test_the_last_line_says_where_failures_are(album: Path, run: Run) -> None:
     (album / "aa.png").write_text("no picture")
     assert run(*ALL).out.endswith("1 failed (listed in m.jsonl)\n")
@@ -144,6 +159,30 @@ def test_figures_of_many_are_one_list(album: Path, run: Run) -> None:
     assert text == json.dumps(figures, indent=2) + "\n"
     assert json.loads(run("-r", album, "--json", "-").out) == []
     assert not any(".tmp" in name for name in names())
+
+
+@needs_a_full_disk
+@pytest.mark.parametrize("place", ["figures.json", "-"])
+def test_figures_without_room_are_a_sentence(place: str, photo: Path) -> None:
+    from unsmear.cli.figures import FigureList
+
+    for step in (lambda figures: figures.add({"input": "a.png"}), FigureList.finish):
+        with FigureList(place, overwrite=False) as figures:
+            figures._file.close()
+            figures._file = FULL.open("w", encoding="utf-8")
+            with pytest.raises(OutputError, match=r"cannot be written \(No space left on device"):
+                step(figures)
+    assert names() == ["photo.png"]
+
+
+@needs_a_full_disk
+def test_so_is_a_table_of_failures(album: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("unsmear.cli.failures._is_table", lambda path: True)
+    Path("failed.tsv").symlink_to(FULL)
+    ended = run(*ALL, "--failures", "failed.tsv")
+    assert ended.code == 2
+    assert ended.err.startswith("unsmear: failed.tsv cannot be written (No space left on device)")
+    assert len(ended.err.splitlines()) == 1
 
 
 def test_the_bar_learns_how_many_there_are() -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from types import TracebackType
 
 from unsmear.batch.outcome import Ending
-from unsmear.cli.figures import check_place
+from unsmear.cli.figures import append, check_place
 from unsmear.errors import OutputError
 
 HEAD = "photo\tproblem\n"
@@ -29,7 +30,8 @@ class Failures:
             raise OutputError(f"{path} is no table of failures: give --failures another name.")
         # A file name need not be text; it comes out as the bytes that it is.
         self._file = path.open("w", encoding="utf-8", errors="surrogateescape", newline="\n")
-        self._file.write(HEAD)
+        self.path = path
+        append(self._file, HEAD, path)
 
     def __enter__(self) -> Failures:
         return self
@@ -40,16 +42,20 @@ class Failures:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._file.close()
+        with contextlib.suppress(OSError):  # what found no room is tried once more
+            self._file.close()
 
     def add(self, ending: Ending) -> None:
-        """Add what failed."""
+        """Add what failed.
+
+        Raises:
+            OutputError: There is no room for it.
+        """
         name = "" if ending.job is None else ending.job.name
         line = "\t".join(
             " ".join(os.fsdecode(text).split()) for text in (name, ending.problem or "")
         )
-        self._file.write(line + "\n")
-        self._file.flush()
+        append(self._file, line + "\n", self.path)
 
 
 def _is_table(path: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
 import shutil
@@ -10,7 +11,7 @@ import tempfile
 import textwrap
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import IO, Any
 
 from unsmear.cli.console import naming_stdout
 from unsmear.cli.files import write_text
@@ -45,6 +46,7 @@ class FigureList:
 
     def __init__(self, place: str, *, overwrite: bool) -> None:
         self.path = None if place == STREAM else Path(place)
+        self.place = self.path or Path(tempfile.gettempdir())
         self.overwrite = overwrite
         self._separator = "[\n"
         if self.path is None:
@@ -62,14 +64,19 @@ class FigureList:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._file.close()
+        with contextlib.suppress(OSError):  # what found no room is tried once more
+            self._file.close()
         if self.path is not None:
             self._temporary.unlink(missing_ok=True)
 
     def add(self, figures: dict[str, Any]) -> None:
-        """Add one photo's."""
+        """Add one photo's.
+
+        Raises:
+            OutputError: There is no room for them.
+        """
         item = textwrap.indent(json.dumps(figures, indent=2), "  ")
-        self._file.write(self._separator + item)
+        append(self._file, self._separator + item, self.place)
         self._separator = ",\n"
 
     def finish(self) -> None:
@@ -78,7 +85,7 @@ class FigureList:
         Raises:
             OutputError: The file is there already, or cannot be written.
         """
-        self._file.write("[]\n" if self._separator == "[\n" else "\n]\n")
+        append(self._file, "[]\n" if self._separator == "[\n" else "\n]\n", self.place)
         if self.path is None:
             self._file.seek(0)
             with naming_stdout():
@@ -91,6 +98,19 @@ class FigureList:
             self._temporary.replace(self.path)
         except OSError as error:
             raise _cannot(self.path, error) from None
+
+
+def append(file: IO[str], text: str, path: Path) -> None:
+    """Write to a file that is open, and through its buffer.
+
+    Raises:
+        OutputError: There is no room for it; the path names the file.
+    """
+    try:
+        file.write(text)
+        file.flush()
+    except OSError as error:
+        raise _cannot(path, error) from None
 
 
 def check_free(path: Path, option: str, *, overwrite: bool) -> None:
