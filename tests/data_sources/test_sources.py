@@ -47,6 +47,25 @@ def test_reloblur(tmp_path: Path) -> None:
     assert_is(source[2], 1)
 
 
+def test_reloblur_with_other_endings_and_hidden_files(tmp_path: Path) -> None:
+    """As after a look at it on Windows or a Mac: upper-case endings, JPEG masks, strays."""
+    make_reloblur(tmp_path)
+    train = tmp_path / "dataset/train/s01"
+    for path in train.rglob("*.png"):
+        path.rename(path.with_suffix(".PNG"))
+    (train / "00/._00_sharp.png").write_bytes(b"of a Mac")
+    (train / "00/Thumbs.db").write_bytes(b"of Windows")
+    mask = tmp_path / "masks/train/s01/01/01.png"
+    Image.open(mask).save(mask.with_suffix(".jpg"), quality=100)
+    mask.unlink()
+    for path in (tmp_path, tmp_path / "dataset/train"):
+        source = open_source(path, split="train")
+        assert (source.layout, source.names) == ("reloblur", ("s01/00/00", "s01/01/01"))
+        assert_is(source[0], 0)
+        assert source.files[1].blur_mask == mask.with_suffix(".jpg")
+        assert source.files[1].missing == ()
+
+
 @pytest.mark.parametrize("start", ["", "dataset", "dataset/train"])
 def test_reloblur_is_found_from_any_of_its_folders(tmp_path: Path, start: str) -> None:
     source = open_source(make_reloblur(tmp_path) / start, split="train")
@@ -177,6 +196,21 @@ def test_gopro(tmp_path: Path) -> None:
         open_source(tmp_path, blur="blur_gama")
 
 
+def test_gopro_with_twins_of_other_endings(tmp_path: Path) -> None:
+    make_gopro(tmp_path)
+    sequence = tmp_path / "train/GOPR1"
+    (sequence / "sharp/000001.png").rename(sequence / "sharp/000001.PNG")
+    (sequence / "blur/._000002.png").write_bytes(b"of a Mac")
+    source = open_source(tmp_path, split="train")
+    assert source.names == ("GOPR1/000001", "GOPR1/000002")
+    assert_is(source[0], 0, masked=False)
+    (sequence / "sharp/000002.png").unlink()
+    assert open_source(tmp_path).files[2].missing == (sequence / "sharp/000002.png",)
+    save(sequence / "blur/000001.bmp", picture(0))
+    with pytest.raises(InputError, match=r"000001\.bmp and .*000001\.png stand for the same"):
+        open_source(tmp_path)
+
+
 def test_hide(tmp_path: Path) -> None:
     for seed, place in enumerate(("train", "test/test-close-ups", "test/test-long-shot")):
         file = f"{seed}fromGOPR1.png"
@@ -189,8 +223,9 @@ def test_hide(tmp_path: Path) -> None:
         "train/0fromGOPR1",
     )
     assert_is(source[1], 2, masked=False)
-    test = open_source(tmp_path / "test", "hide")
-    assert len(test) == 2
+    (tmp_path / "GT/1fromGOPR1.png").rename(tmp_path / "GT/1fromGOPR1.PNG")
+    test = open_source(tmp_path / "test")
+    assert (test.layout, len(test)) == ("hide", 2)
     assert_is(test[0], 1, masked=False)
 
 
@@ -224,6 +259,18 @@ def test_realblur(tmp_path: Path) -> None:
         open_source(tmp_path, "realblur", split="val")
 
 
+def test_realblur_r_alone(tmp_path: Path) -> None:
+    make_realblur(tmp_path)
+    for split in ("train", "test"):
+        (tmp_path / f"RealBlur_J_{split}_list.txt").unlink()
+        listed = tmp_path / f"RealBlur_R_{split}_list.txt"
+        # As Windows' editor saves it: with a mark before the first word.
+        listed.write_text(listed.read_text(), encoding="utf-8-sig", newline="\r\n")
+    source = open_source(tmp_path)
+    assert source.names == ("test/scene001/blur_2", "train/scene001/blur_1")
+    assert_is(source[0], 4, masked=False)
+
+
 def test_folder_of_suffixes(tmp_path: Path) -> None:
     make_folder(tmp_path)
     (tmp_path / "1_mask.png").unlink()
@@ -243,6 +290,12 @@ def test_parallel_folders(tmp_path: Path, kinds: tuple[str, str, str]) -> None:
     assert (source.layout, source.names) == ("folder", ("test/a", "train/a"))
     assert_is(source[1], 4)
     assert open_source(tmp_path, split="test").names == ("a",)
+
+
+def test_hidden_folders_are_left_out(tmp_path: Path) -> None:
+    make_folder(tmp_path, count=1)
+    save(tmp_path / ".thumbnails" / "0_blur.png", picture(0))
+    assert open_source(tmp_path).names == ("0",)
 
 
 def test_folder_by_pattern(tmp_path: Path) -> None:

@@ -148,5 +148,26 @@ def is_picture(path: Path) -> bool:
 
 
 def pictures_below(folder: Path) -> list[Path]:
-    """All pictures in a folder and below it, in the order of their names."""
-    return sorted(path for path in folder.rglob("*") if is_picture(path) and path.is_file())
+    """All pictures in a folder and below it, hidden ones left out, in the order of their names."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if is_picture(path)
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and path.is_file()
+    )
+
+
+def by_name(paths: Iterable[Path], folder: Path) -> dict[str, Path]:
+    """Files by their paths from a folder, without the endings: twins may differ in those.
+
+    Raises:
+        InputError: two files differ in their endings alone.
+    """
+    files: dict[str, Path] = {}
+    for path in paths:
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        if name in files:
+            raise InputError(f"{files[name]} and {path} stand for the same: remove one of them")
+        files[name] = path
+    return files

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from unsmear.data.sources.files import FileSource, PairFiles, is_picture
+from unsmear.data.sources.files import FileSource, PairFiles, by_name, pictures_below
 from unsmear.data.sources.splits import split_folders
 from unsmear.errors import InputError
 
@@ -44,13 +44,10 @@ def open_gopro(root: Path, split: str | None = None, blur: str = "blur") -> File
 def _pairs(prefix: str, folder: Path, blur: str) -> Iterator[PairFiles]:
     for sequence in sorted(path for path in folder.iterdir() if (path / "sharp").is_dir()):
         kinds = (sequence / blur, sequence / "sharp")
-        files = {
-            path.name
-            for kind in kinds
-            if kind.is_dir()
-            for path in kind.iterdir()
-            if is_picture(path)
-        }
-        for file in files:
-            blurred, sharp = (kind / file for kind in kinds)
-            yield PairFiles(f"{prefix}{sequence.name}/{blurred.stem}", blurred, sharp)
+        blurred, sharp = (by_name(pictures_below(kind), kind) for kind in kinds)
+        for frame in blurred.keys() | sharp.keys():
+            twins = (
+                files.get(frame, kind / f"{frame}.png")
+                for kind, files in zip(kinds, (blurred, sharp), strict=True)
+            )
+            yield PairFiles(f"{prefix}{sequence.name}/{frame}", *twins)

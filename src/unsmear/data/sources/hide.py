@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from unsmear.data.sources.files import FileSource, PairFiles, pictures_below
+from unsmear.data.sources.files import FileSource, PairFiles, by_name, pictures_below
 from unsmear.data.sources.splits import SPLITS, split_folders
 from unsmear.errors import InputError
 
@@ -12,7 +12,9 @@ SHARP = "GT"
 
 
 def is_hide(root: Path) -> bool:
-    """Whether a folder looks like HIDE."""
+    """Whether a folder looks like HIDE, or like a split of it."""
+    if root.name in SPLITS:
+        return (root.parent / SHARP).is_dir()
     return (root / SHARP).is_dir() and any((root / split).is_dir() for split in SPLITS)
 
 
@@ -29,9 +31,12 @@ def open_hide(root: Path, split: str | None = None) -> FileSource:
     sharp = next((top / SHARP for top in (root, root.parent) if (top / SHARP).is_dir()), None)
     if sharp is None:
         raise InputError(f"{root} holds no HIDE: expected GT beside train and test")
+    sharps = by_name(pictures_below(sharp), sharp)
     pairs = [
         PairFiles(
-            prefix + path.relative_to(folder).with_suffix("").as_posix(), path, sharp / path.name
+            prefix + path.relative_to(folder).with_suffix("").as_posix(),
+            path,
+            sharps.get(path.stem, sharp / path.name),
         )
         for prefix, folder in split_folders(root, split).items()
         for path in pictures_below(folder)

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
 from unsmear.data.sources.archive import load_archive
-from unsmear.data.sources.files import FileSource, PairFiles, load_pictures
+from unsmear.data.sources.files import (
+    FileSource,
+    PairFiles,
+    by_name,
+    is_picture,
+    load_pictures,
+    pictures_below,
+)
 from unsmear.data.sources.splits import SPLITS, split_folders
 from unsmear.errors import InputError
 
 NO_MASKS = "none"
 # What an annotator's tool may put behind the name; the first is how both releases do it.
 MASK_ENDINGS = ("", "_mask")
+TWINS = ("_blur", "_sharp")
 
 
 def is_reloblur(root: Path) -> bool:
     """Whether a folder looks like ReLoBlur, as pictures or as the authors' arrays."""
-    archives = ("*.npy", *(f"{split}/*.npy" for split in SPLITS))
+    archives = ("[!.]*.npy", *(f"{split}/[!.]*.npy" for split in SPLITS))
     found = any(next(root.glob(pattern), None) for pattern in archives)
     return found or _is_tree(root / "dataset") or _is_tree(root)
 
@@ -45,7 +53,12 @@ def open_reloblur(
     if pairs:
         return FileSource("reloblur", pairs, load_archive)
     tree = _mask_tree(root, base, masks)
-    pairs = [pair for prefix, folder in folders.items() for pair in _pairs(prefix, folder, tree)]
+    drawn = None if tree is None else by_name(pictures_below(tree), tree)
+    pairs = [
+        pair
+        for prefix, folder in folders.items()
+        for pair in _pairs(prefix, folder, tree, drawn or {})
+    ]
     if not pairs:
         raise InputError(
             f"{root} holds no ReLoBlur: expected dataset/train/SCENE/NN/NN_sharp.png and _blur.png"
@@ -57,28 +70,29 @@ def open_reloblur(
 def _is_tree(base: Path) -> bool:
     """Whether a folder holds splits of scenes, or is a split itself."""
     tops = [base] if base.name in SPLITS else [base / split for split in SPLITS]
-    patterns = ("*/*/*_sharp.png", "*/*/*_blur.png")
-    return any(next(top.glob(pattern), None) for top in tops for pattern in patterns)
+    return any(_is_twin(path) for top in tops for path in top.glob("*/*/*"))
+
+
+def _is_twin(path: Path) -> bool:
+    """Whether a file is called like a blurred or a sharp picture."""
+    return is_picture(path) and path.stem.endswith(TWINS) and path.stem not in TWINS
 
 
 def _archives(prefix: str, folder: Path) -> Iterator[PairFiles]:
-    for path in folder.glob("*.npy"):
+    for path in folder.glob("[!.]*.npy"):
         yield PairFiles(prefix + path.stem, path, path)
 
 
-def _pairs(prefix: str, folder: Path, masks: Path | None) -> Iterator[PairFiles]:
+def _pairs(
+    prefix: str, folder: Path, masks: Path | None, drawn: Mapping[str, Path]
+) -> Iterator[PairFiles]:
     """One pair for each file that ends in _sharp or _blur, whether its twin is there or not."""
-    stems = {
-        path.relative_to(folder).with_name(path.stem.removesuffix(kind))
-        for kind in ("_sharp", "_blur")
-        for path in folder.rglob(f"?*{kind}.png")
-    }
+    files = by_name(filter(_is_twin, pictures_below(folder)), folder)
+    stems = {name.removesuffix(kind) for name in files for kind in TWINS if name.endswith(kind)}
     for stem in stems:
-        blurred, sharp = (
-            folder / stem.with_name(f"{stem.name}{kind}.png") for kind in ("_blur", "_sharp")
-        )
-        mask = None if masks is None else _mask_of(masks, folder.name, stem)
-        yield PairFiles(prefix + stem.as_posix(), blurred, sharp, mask)
+        blurred, sharp = (files.get(stem + kind, folder / f"{stem}{kind}.png") for kind in TWINS)
+        mask = None if masks is None else _mask_of(masks, drawn, folder.name, stem)
+        yield PairFiles(prefix + stem, blurred, sharp, mask)
 
 
 def _mask_tree(root: Path, base: Path, masks: str | Path | None) -> Path | None:
@@ -93,11 +107,7 @@ def _mask_tree(root: Path, base: Path, masks: str | Path | None) -> Path | None:
     return next((place / "masks" for place in places if (place / "masks").is_dir()), None)
 
 
-def _mask_of(masks: Path, split: str, stem: Path) -> Path:
+def _mask_of(masks: Path, drawn: Mapping[str, Path], split: str, stem: str) -> Path:
     """A pair's mask: the first of the usual places where it is, else where it should be."""
-    places = [
-        tree / stem.with_name(f"{stem.name}{ending}.png")
-        for tree in (masks / split, masks)
-        for ending in MASK_ENDINGS
-    ]
-    return next((place for place in places if place.is_file()), places[0])
+    names = [f"{top}{stem}{ending}" for top in (f"{split}/", "") for ending in MASK_ENDINGS]
+    return next((drawn[name] for name in names if name in drawn), masks / f"{names[0]}.png")
