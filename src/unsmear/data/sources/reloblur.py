@@ -53,11 +53,9 @@ def open_reloblur(
     if pairs:
         return FileSource("reloblur", pairs, load_archive)
     tree = _mask_tree(root, base, masks)
-    drawn = None if tree is None else by_name(pictures_below(tree), tree)
+    drawn = {} if tree is None else by_name(filter(_is_png, pictures_below(tree)), tree)
     pairs = [
-        pair
-        for prefix, folder in folders.items()
-        for pair in _pairs(prefix, folder, tree, drawn or {})
+        pair for prefix, folder in folders.items() for pair in _pairs(prefix, folder, tree, drawn)
     ]
     if not pairs:
         raise InputError(
@@ -76,6 +74,11 @@ def _is_tree(base: Path) -> bool:
 def _is_twin(path: Path) -> bool:
     """Whether a file is called like a blurred or a sharp picture."""
     return is_picture(path) and path.stem.endswith(TWINS) and path.stem not in TWINS
+
+
+def _is_png(path: Path) -> bool:
+    """Whether a mask may be used: round the edges of a JPEG, little of what is black stays so."""
+    return path.suffix.lower() == ".png"
 
 
 def _archives(prefix: str, folder: Path) -> Iterator[PairFiles]:
