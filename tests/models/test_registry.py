@@ -4,7 +4,7 @@ import torch
 from unsmear.cli import options
 from unsmear.errors import ModelError
 from unsmear.models import CONFIGS, DEFAULT_MODEL, bundled_weights, create_model
-from unsmear.models.registry import FAMILIES, family_of
+from unsmear.models.registry import FAMILIES, family_of, override
 
 
 def test_overrides_change_the_configuration():
@@ -56,3 +56,26 @@ def test_every_network_keeps_the_border_that_the_engine_relies_on(name, little):
 def test_settings_are_those_of_the_network():
     with pytest.raises(ModelError, match="SAPHN has no setting 'embed_dim'"):
         create_model("saphn", embed_dim=3)
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "says"),
+    [
+        ("lmdvit", {"embed_dim": "four"}, "embed_dim is something like 32, got 'four'"),
+        ("lmdvit", {"embed_dim": 16.0}, "embed_dim"),
+        ("lmdvit", {"depths": 3}, "depths"),
+        ("lmdvit", {"depths": "123456789"}, "depths"),
+        ("lmdvit", {"drop_path": None}, "drop_path"),
+        ("saphn", {"sampling": "no"}, "sampling is something like True, got 'no'"),
+        ("dmphn", {"levels": True}, "levels"),
+    ],
+)
+def test_values_of_another_kind_are_refused(name, wrong, says):
+    with pytest.raises(ModelError, match=says):
+        create_model(name, **wrong)
+
+
+def test_values_of_the_same_kind_are_taken():
+    config = override(CONFIGS["lmdvit"], {"pruned_stages": range(4, 7), "drop_path": 0})
+    assert config.pruned_stages == (4, 5, 6)
+    assert override(config, {"pruned_stages": []}).pruned_stages == ()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
+from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 from unsmear.errors import ModelError
@@ -58,14 +60,26 @@ def override(config: Any, overrides: dict[str, Any]) -> Any:
     """A configuration with some values changed.
 
     Raises:
-        ModelError: a name that is no field of the configuration.
+        ModelError: a name that is no field of the configuration, or a value of another kind.
     """
     known = [field.name for field in dataclasses.fields(config)]
-    for name in overrides:
+    title = FAMILIES[family_of(config)].title
+    for name, value in overrides.items():
         if name not in known:
-            title = FAMILIES[family_of(config)].title
             raise ModelError(f"{title} has no setting {name!r}; it has {', '.join(known)}.")
+        usual = getattr(config, name)
+        if not _is_like(value, usual):
+            raise ModelError(f"{title}'s {name} is something like {usual!r}, got {value!r}.")
     return dataclasses.replace(config, **overrides)
+
+
+def _is_like(value: Any, usual: Any) -> bool:
+    """Whether a value is of the kind of a usual one: switch, word, number or whole numbers."""
+    if isinstance(usual, tuple):
+        return isinstance(value, Collection) and all(_is_like(one, 1) for one in value)
+    if isinstance(usual, (bool, str)) or isinstance(value, bool):
+        return type(value) is type(usual)
+    return isinstance(value, Real if isinstance(usual, float) else Integral)
 
 
 def build(config: Any) -> DeblurringNetwork:
