@@ -31,3 +31,21 @@ def test_phases_cover_the_run(ends):
 def test_an_unknown_optimizer_is_refused():
     with pytest.raises(InputError, match="adamw"):
         OptimizerConfig("sgd")  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"learning_rate": -1e-4},
+        {"matrix_rate": -1e-3},
+        {"predictor_rate": -1.0},
+        {"weight_decay": -0.1},
+        {"final_share": 1.5},
+        {"ema": 2.0},
+        {"ema": -0.5},
+    ],
+)
+def test_an_optimizer_refuses_numbers_that_cannot_be(values):
+    (name,) = values
+    with pytest.raises(InputError, match=name):
+        OptimizerConfig(**values)

@@ -98,3 +98,39 @@ def test_every_process_gets_as_many_batches(tmp_path, epoch_size, ranks, batches
     assert len(set(counts)) == 1
     if ranks == 4:
         assert counts[0] == batches
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"epoch_size": 5}, "epoch of 5 patches holds no step of 6"),
+        ({"workers": -1}, r"data\.workers"),
+    ],
+)
+def test_loaders_that_could_give_nothing_are_refused(values, says):
+    phases = [Phase(0.5, batch_size=2), Phase(batch_size=6)]
+    with pytest.raises(InputError, match=says):
+        LocalBlur(phases=phases, **values)
+
+
+@pytest.mark.parametrize(
+    ("progress", "number"), [(0.0, 0), (0.29, 0), (0.3, 1), (0.99, 1), (1.0, 1)]
+)
+def test_patches_follow_the_phase_in_force(tmp_path, progress, number):
+    source = SourceConfig(path=make_pairs(tmp_path / "mine", 5), masks="all")
+    phases = [Phase(0.3, patch_size=16, batch_size=4), Phase(patch_size=32, batch_size=2)]
+    data = LocalBlur([source], phases, epoch_size=8, workers=0)
+    data.setup("fit")
+    data.trainer = SimpleNamespace(
+        current_epoch=3,
+        world_size=1,
+        global_rank=0,
+        lightning_module=SimpleNamespace(progress=progress),
+    )
+    batches = list(data.train_dataloader())
+    phase = phases[number]
+    assert data.phase is phase
+    assert {tuple(batch.blurred.shape) for batch in batches} == {
+        (phase.batch_size, 3, phase.patch_size, phase.patch_size)
+    }
+    assert len(batches) == 8 // phase.batch_size

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from unsmear.errors import InputError
 from unsmear.training.losses import LossConfig, pruning_term, reconstruction_terms
 
 CASES = {
@@ -34,6 +35,25 @@ def test_an_empty_mask_weighs_the_whole_picture():
     terms = reconstruction_terms(sharp + 0.5, sharp, mask, LossConfig(weighted=True, inside=1.0))
     assert terms["l1"].item() == pytest.approx(0.5)
     assert terms["inside"].item() == 0
+
+
+def test_pictures_too_small_for_ssim_are_named():
+    sharp, mask = torch.zeros(1, 3, 10, 32), torch.zeros(1, 1, 10, 32)
+    with pytest.raises(InputError, match=r"from 11 pixels .* \(10, 32\)"):
+        reconstruction_terms(sharp, sharp, mask, LossConfig())
+    assert reconstruction_terms(sharp, sharp, mask, LossConfig(ssim=0))["l1"] == 0
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_l2_and_what_is_inside_the_mask_by_hand(weighted):
+    sharp, mask = torch.zeros(2, 3, 16, 16), torch.zeros(2, 1, 16, 16)
+    restored = sharp.clone()
+    mask[0, :, :4], mask[1, :, :8] = 1, 1
+    restored[0, :, :4], restored[1, :, 8:] = 0.4, 0.2  # inside and outside
+    config = LossConfig(l1=0, l2=1, ssim=0, fft=0, inside=1, weighted=weighted)
+    terms = {k: v.item() for k, v in reconstruction_terms(restored, sharp, mask, config).items()}
+    l2 = 0.4**2 / 2 if weighted else (0.4**2 / 4 + 0.2**2 / 2) / 2
+    assert terms == pytest.approx({"l2": l2, "inside": 0.4 / 2})
 
 
 def test_pruning_term_is_least_where_scores_follow_the_mask():

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from unsmear.cli.main import main
-from unsmear.errors import UnsmearError
+from unsmear.errors import InputError, UnsmearError
 from unsmear.models import create_model, load_model, save_model
 from unsmear.models.weights import read_checkpoint
 from unsmear.training.callbacks import StopWhenAsked
@@ -109,6 +109,25 @@ def test_a_broken_checkpoint_gives_way_to_the_one_before(folder, arguments):
     with pytest.warns(UserWarning, match="cannot be read"):
         assert newest_checkpoint(checkpoints) == checkpoints / "step=00000003.ckpt"
     assert newest_checkpoint(folder / "nothing") is None
+
+
+def test_the_newest_checkpoint_is_the_last_one_written(tmp_path):
+    parts = {"state_dict": {}, "optimizer_states": []}
+    for age, step in enumerate((20, 6000, 5500)):  # a run of 6000 steps before one that began anew
+        path = tmp_path / f"step={step:08d}.ckpt"
+        torch.save(parts, path)
+        os.utime(path, (1e9 - age, 1e9 - age))
+    assert newest_checkpoint(tmp_path) == tmp_path / "step=00000020.ckpt"
+    torch.save({"weights": 1}, tmp_path / "step=00000030.ckpt")
+    with pytest.warns(UserWarning, match="30.ckpt cannot be read"):
+        assert newest_checkpoint(tmp_path) == tmp_path / "step=00000020.ckpt"
+
+
+def test_a_run_does_not_go_on_from_another_network_or_optimizer(arguments):
+    train(arguments("--trainer.max_steps=1"))
+    for change in ("overrides.embed_dim=8", "overrides.pruned_stages=[5]", "optimizer.name=adamw"):
+        with pytest.raises(InputError, match=r"another network or optimizer.*--fresh"):
+            train(arguments(f"--model.{change}"))
 
 
 def test_sigterm_saves_and_the_same_command_goes_on(folder, arguments, recipe):
@@ -209,6 +228,13 @@ def test_steps_without_a_finite_gradient_are_skipped_and_counted(folder, argumen
         (["--data.phases=[{until: 0.5}]"], "rise to 1"),
         (["--data.sources=[{layout: polaroid}]"], "polaroid"),
         (["--data.pool.folder=/nowhere"], "nowhere"),
+        (["--recall=0"], r"share in \(0, 1\], got 0"),
+        (["--recall=0.9", "--model.network=srn", "--model.overrides={}"], "no predictors"),
+        (["--model.overrides={depths: 3}"], "depths is something like"),
+        (["--data.epoch_size=1"], "holds no step of 2"),
+        (["--data.validation.size=0"], "of 0"),
+        (["--trainer.max_time=20"], "DD:HH:MM:SS"),
+        (["--trainer.devices=0"], "devices"),
     ],
 )
 def test_mistakes_are_named(arguments, words, says):
@@ -219,7 +245,14 @@ def test_mistakes_are_named(arguments, words, says):
 def test_the_command_names_missing_and_broken_files(folder, capsys):
     assert main(["train", str(folder / "nowhere.yaml")]) == 2
     assert "nowhere.yaml" in capsys.readouterr().err
-    (folder / "broken.yaml").write_text("model: [")
-    assert main(["train", str(folder / "broken.yaml")]) == 2
+    broken = folder / "broken.yaml"
+    for content in (b"model: [", b"output: caf\xe9\n", b"", b"- one\n- two\n"):
+        broken.write_bytes(content)
+        assert main(["train", str(broken)]) == 2
+        complaint = capsys.readouterr().err
+        assert "broken.yaml" in complaint
+        assert len(complaint.splitlines()) == 1
+    assert main(["train", str(folder)]) == 2
+    assert str(folder) in capsys.readouterr().err
     assert main(["train"]) == 2
     assert "YAML" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import takewhile
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -66,9 +67,27 @@ def command(
         raise UnsmearError(
             "Name the run's YAML file; configs/ holds examples. See 'unsmear train --help'."
         )
+    for path in files:
+        _check_settings(Path(path))
     arguments = [f"--config={path}" for path in files] + values
     try:
         say(f"{train(arguments, resume=not fresh)}")
     except StoppedError as stop:
         complain(stop)
         raise typer.Exit(STOPPED) from None
+
+
+def _check_settings(path: Path) -> None:
+    """Refuse what holds no settings, by its name: the parser tells no file from another.
+
+    Raises:
+        UnsmearError: the file is no YAML, or no mapping of names to values.
+    """
+    import yaml
+
+    try:
+        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UnsmearError(f"{path} is no YAML file: {' '.join(str(error).split())}") from None
+    if not isinstance(settings, dict):
+        raise UnsmearError(f"{path} holds no settings (names with values): see configs/.")

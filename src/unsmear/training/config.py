@@ -93,6 +93,14 @@ class OptimizerConfig:
     def __post_init__(self) -> None:
         if self.name not in ("adamw", "muon"):
             raise InputError(f'The optimizer is "adamw" or "muon", got {self.name!r}.')
+        for name in ("learning_rate", "matrix_rate", "predictor_rate", "weight_decay"):
+            if (getattr(self, name) or 0) < 0:
+                raise InputError(f"The optimizer's `{name}` is 0 or more: {getattr(self, name)}.")
+        for name in ("final_share", "ema"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InputError(
+                    f"The optimizer's `{name}` lies in [0, 1], got {getattr(self, name)}."
+                )
 
 
 @dataclass(frozen=True)
@@ -134,3 +142,10 @@ class ValidationConfig:
     source: SourceConfig | None = None
     samples: int = 16
     size: int = 384
+
+    def __post_init__(self) -> None:
+        if self.samples < 0 or self.size < 1:
+            raise InputError(
+                f"Validation takes `samples` from 0 of a `size` from 1 px, got {self.samples} of "
+                f"{self.size}."
+            )

@@ -48,7 +48,8 @@ class LocalBlur(L.LightningDataModule):
         seed: of the patches.
 
     Raises:
-        InputError: phases that do not cover the run, or material that is not there.
+        InputError: phases that do not cover the run or do not fit into an epoch, or material that
+            is not there.
     """
 
     def __init__(
@@ -65,6 +66,14 @@ class LocalBlur(L.LightningDataModule):
         self.sources = tuple(sources or [SourceConfig(SYNTHESIS)])
         self.phases = tuple(phases or [Phase(patch_size=512)])
         check_phases(self.phases)
+        largest = max(phase.batch_size for phase in self.phases)
+        if epoch_size < largest:
+            raise InputError(
+                f"An epoch of {epoch_size} patches holds no step of {largest}: raise "
+                "data.epoch_size, or lower the phase's batch_size."
+            )
+        if workers < 0:
+            raise InputError(f"data.workers is a number of processes from 0, got {workers}.")
         self.pool = pool
         self.validation = validation
         self.epoch_size = epoch_size

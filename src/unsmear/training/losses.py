@@ -1,4 +1,4 @@
-"""Losses of LMD-ViT: reconstruction (L1, SSIM, FFT) and pruning (section 3.3)."""
+"""Losses of LMD-ViT: reconstruction (L1, SSIM, FFT) and pruning (section 3.4)."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from unsmear.errors import InputError
 from unsmear.metrics import masked_mean, ssim_map
-from unsmear.metrics.ssim import BORDER
+from unsmear.metrics.ssim import BORDER, WINDOW
 
 LEAST_BLURRED = 0.005  # share of a picture
 LEAST_ERROR = 1e-5  # mean squared: beyond 50 dB there is nothing to gain
@@ -80,7 +81,16 @@ def l2_term(restored: Tensor, sharp: Tensor, weight: Tensor) -> Tensor:
 
 
 def ssim_term(restored: Tensor, sharp: Tensor, weight: Tensor) -> Tensor:
-    """Negative mean SSIM in [-1, 1], weighted: same shapes."""
+    """Negative mean SSIM in [-1, 1], weighted: same shapes.
+
+    Raises:
+        InputError: pictures smaller than its window.
+    """
+    if min(restored.shape[-2:]) < WINDOW:
+        raise InputError(
+            f"The loss's ssim needs pictures from {WINDOW} pixels a side, got "
+            f"{tuple(restored.shape[-2:])}: choose larger patches, or leave it out (ssim: 0)."
+        )
     inner = weight[..., BORDER:-BORDER, BORDER:-BORDER]
     return -masked_mean(ssim_map(restored, sharp), inner + 1e-12).mean()
 

@@ -13,6 +13,7 @@ from typing import Any
 import lightning as L
 import torch
 from jsonargparse import Namespace
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -120,7 +121,7 @@ class TrainingCLI(LightningCLI):
             kwargs["strategy"] = "ddp_find_unused_parameters_true"
         if trainer["accelerator"] == "cpu" and isinstance(trainer["devices"], int):
             # On the CPU, devices are processes that share the cores.
-            torch.set_num_threads(max(1, (os.cpu_count() or 1) // trainer["devices"]))
+            torch.set_num_threads(max(1, (os.cpu_count() or 1) // max(1, trainer["devices"])))
         return super().instantiate_trainer(callbacks=own, **kwargs)
 
 
@@ -145,16 +146,21 @@ def train(arguments: Sequence[str], *, resume: bool = True) -> Path:
     warnings.filterwarnings("ignore", "LightningCLI's args parameter")
     try:
         cli = TrainingCLI(arguments)
-    except (ArgumentError, ValueError) as error:
+    except (ArgumentError, ValueError, MisconfigurationException) as error:
         raise InputError(_sentence(error)) from None
     trainer = cli.trainer
     if trainer.max_steps < 0 and not _timed(cli.config):
         raise InputError(
             "Give the run's length as trainer.max_steps, or as trainer.max_time (DD:HH:MM:SS)."
         )
+    recall = cli.config["recall"]
+    if recall is not None:
+        _check_recall(recall, cli.model)
     output = Path(cli.config["output"])
     checkpoints = output / "checkpoints"
     start = newest_checkpoint(checkpoints) if resume else None
+    if start is not None:
+        _check_start(start, cli.model)
     trainer.fit(cli.model, cli.datamodule, ckpt_path=start, weights_only=False)
     if trainer.global_step:
         cli.last.save(trainer)  # where it was the epochs that ran out
@@ -162,27 +168,60 @@ def train(arguments: Sequence[str], *, resume: bool = True) -> Path:
         raise StoppedError(
             f"stopped at step {trainer.global_step}; the same command goes on from there"
         )
-    recall = cli.config["recall"]
     if recall is not None and trainer.is_global_zero:
         calibrate(cli.model.network, cli.datamodule.for_calibration(), recall)
     return export(cli.model, cli.config, trainer.global_step, output / WHOLE)
 
 
+def _check_recall(recall: float, module: Deblurring) -> None:
+    if not 0 < recall <= 1:
+        raise InputError(f"--recall is a share in (0, 1], got {recall:g}.")
+    if not module.network.predictor_places:
+        raise InputError("This network has no predictors to set by --recall: leave it out.")
+
+
 def newest_checkpoint(folder: Path) -> Path | None:
     """Find the newest checkpoint that can be read; warn of those that cannot."""
-    for path in sorted(folder.glob("step=*.ckpt"), reverse=True):
-        if _can_be_read(path):
+    # By time: a run that began anew is behind the steps of the one before it.
+    paths = sorted(folder.glob("step=*.ckpt"), key=lambda path: (path.stat().st_mtime_ns, path))
+    for path in reversed(paths):
+        if _read(path) is not None:
             return path
         warnings.warn(f"{path} cannot be read; trying the one before", stacklevel=2)
     return None
 
 
-def _can_be_read(path: Path) -> bool:
+def _read(path: Path) -> dict[str, Any] | None:
+    """A checkpoint without its numbers; None where it is broken, or no run's."""
     try:
-        torch.load(path, map_location="meta", weights_only=False)
+        saved = torch.load(path, map_location="meta", weights_only=False)
     except Exception:  # whatever a broken file makes of the unpickler
-        return False
-    return True
+        return None
+    parts = {"state_dict", "optimizer_states"}
+    return saved if isinstance(saved, dict) and parts <= saved.keys() else None
+
+
+def _check_start(path: Path, module: Deblurring) -> None:
+    """Refuse to go on from what another network, or another optimizer, has left."""
+    saved = _read(path)
+    assert saved is not None, "found by reading it"
+    ours, theirs = (
+        {name: value.shape for name, value in state.items()}
+        for state in (module.state_dict(), saved["state_dict"])
+    )
+    (optimizer,) = saved["optimizer_states"]
+    groups, others = (
+        [len(group["params"]) for group in some]
+        for some in (
+            module.configure_optimizers()["optimizer"].param_groups,
+            optimizer["param_groups"],
+        )
+    )
+    if ours != theirs or groups != others:
+        raise InputError(
+            f"{path} is of a run with another network or optimizer: name another --output, or "
+            "begin anew with --fresh."
+        )
 
 
 def export(module: Deblurring, config: Namespace, steps: int, path: Path) -> Path:
