@@ -123,7 +123,7 @@ class WindowBlock(nn.Module):
         return self._feed_whole(merge_windows(windows, grid.height, grid.width, self.shift), keep)
 
     def run_kept(self, x: Tensor, keep: Tensor) -> Tensor:
-        """Gather the kept windows, compute them, and put them back among the others.
+        """Gather the kept windows, compute them, put them back among the others (LMD-ViT eq. 6).
 
         Same arguments. In eval mode with gradients off ``x`` is overwritten, and a fast form of
         the block computes: pruned windows are neither read nor copied.

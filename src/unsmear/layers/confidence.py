@@ -1,4 +1,4 @@
-"""The blur-aware confidence predictor and the decision layer (LMD-ViT section 3.2.1)."""
+"""The blur-aware confidence predictor and the decision layer (LMD-ViT 3.2.1 and 3.2.2)."""
 
 from __future__ import annotations
 
@@ -76,13 +76,16 @@ def window_scores(scores: Tensor, window_size: int, shift: int) -> Tensor:
 
 
 def decide(scores: Tensor, threshold: float) -> Tensor:
-    """Keep windows whose confidence is above the threshold: [B, h, w, 2] -> float 0/1 [B, h, w]."""
+    """Keep windows of a confidence above the threshold (LMD-ViT eq. 3).
+
+    [B, h, w, 2] -> float 0/1 [B, h, w].
+    """
     return (scores.float().softmax(dim=-1)[..., 0] > threshold).float()
 
 
 def sample_decision(scores: Tensor) -> Tensor:
     """Draw keep or prune by Gumbel-Softmax, hard forward and straight through backward.
 
-    [B, h, w, 2] -> float 0/1 [B, h, w] with the gradient of the soft sample (LMD-ViT eq. 3).
+    [B, h, w, 2] -> float 0/1 [B, h, w] with the gradient of the soft sample (LMD-ViT eq. 2).
     """
     return F.gumbel_softmax(scores.float(), tau=1.0, hard=True, dim=-1)[..., 0]

@@ -14,7 +14,7 @@ from unsmear.layers.chunks import chunk_length
 
 
 class LocallyEnhancedFeedForward(nn.Module):
-    """Linear C -> rC, GELU, depthwise 3x3, GELU, linear rC -> C (Uformer's LeFF; LMD-ViT eq. 6).
+    """Linear C -> rC, GELU, depthwise 3x3, GELU, linear rC -> C (Uformer's LeFF; LMD-ViT 3.2.3).
 
     The same weights serve both forms: ``windowed`` (W-LeFF) reflects each window at its own
     border, so a window needs nothing from its neighbours; the global form (LeFF) sees them.

@@ -80,7 +80,7 @@ class Objective:
 
 
 class PruningObjective(Objective):
-    """LMD-ViT: its predictors learn where the blur mask is (section 3.3)."""
+    """LMD-ViT: its predictors learn where the blur mask is (section 3.4)."""
 
     network: LMDViT
 
