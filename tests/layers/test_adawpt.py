@@ -54,9 +54,10 @@ def test_pruned_windows_are_untouched_to_the_bit():
     assert not torch.equal(out[:, :8, :8], x[:, :8, :8])
 
 
-def test_drop_path_leaves_residuals_out_for_whole_images():
+@pytest.mark.parametrize("feed_forward", ["wleff", "leff"])
+def test_drop_path_leaves_residuals_out_for_whole_images(feed_forward):
     torch.manual_seed(1)
-    block = make_block(0, drop_path=0.5).train()
+    block = make_block(0, feed_forward, drop_path=0.5).train()
     x = torch.rand(64, 8, 8, 8)
     for run in (block.run_kept, block.run_masked):
         out = run(x, torch.ones(64, 1, 1))

@@ -70,3 +70,13 @@ def test_sampled_decisions_are_hard_and_carry_a_gradient():
     assert abs(drawn.mean().item() - 0.5) < 0.05  # equal scores: a fair coin
     (drawn * torch.rand_like(drawn)).sum().backward()
     assert scores.grad.abs().sum() > 0
+
+
+def test_windows_are_drawn_with_the_confidence_that_they_are_blurred():
+    torch.manual_seed(0)
+    scores = torch.tensor([0.8, 0.2]).log().expand(1, 50, 80, 2).clone().requires_grad_()
+    drawn = sample_decision(scores)
+    assert drawn.mean().item() == pytest.approx(0.8, abs=0.02)
+    drawn.sum().backward()
+    assert (scores.grad[..., 0] > 0).all()  # a higher "keep" score keeps
+    assert (scores.grad[..., 1] < 0).all()

@@ -34,6 +34,16 @@ def test_global_form_in_bands_equals_the_form_with_gradients(monkeypatch):
         torch.testing.assert_close(layer.whole(x), whole)
 
 
+def test_global_form_is_a_convolution_with_zeros_around_the_map():
+    layer = LocallyEnhancedFeedForward(4, 2)
+    x = torch.rand(2, 6, 7, 4)
+    hidden = F.gelu(layer.expand(x)).permute(0, 3, 1, 2)
+    depthwise = layer.depthwise
+    hidden = F.conv2d(hidden, depthwise.weight, depthwise.bias, padding=1, groups=8)
+    wanted = layer.reduce(F.gelu(hidden).permute(0, 2, 3, 1))
+    torch.testing.assert_close(layer.whole(x), wanted)
+
+
 def test_gradients_in_float64():
     torch.manual_seed(0)
     layer = LocallyEnhancedFeedForward(2, 2).double()

@@ -1,7 +1,9 @@
+import dataclasses
 import itertools
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from unsmear.errors import InputError, ModelError
 from unsmear.models import LMDViT, LMDViTConfig, create_model, load_model
@@ -117,6 +119,42 @@ def test_any_size_works(small_network, size):
         assert keep.shape == (1, 1, scores.shape[1] // 8, scores.shape[2] // 8)
 
 
+def test_the_gate_is_never_closed(small_network):
+    x = torch.rand(1, 3, 16, 16)
+    with torch.no_grad():
+        small_network.output_proj.weight.zero_()
+        small_network.output_proj.bias.copy_(torch.tensor([0.5, 0.5, 0.5, -20.0]))
+        out = small_network(x)
+    assert torch.equal(out.gate, torch.full_like(out.gate, 0.1))
+    torch.testing.assert_close(out.restored, x + 0.05)
+
+
+@pytest.mark.parametrize(("stages", "scale"), [((2, 8), 2), ((1, 4, 9), 1)])
+def test_the_blur_map_is_the_confidence_of_the_last_pruned_stage(small_network, stages, scale):
+    network = LMDViT(dataclasses.replace(small_network.config, pruned_stages=stages)).eval()
+    predictors = network.stages[stages[-1] - 1].predictors
+    with torch.no_grad():
+        out = network(torch.rand(1, 3, 128, 128))
+        own = torch.stack(out.scores[-len(predictors) :]).softmax(dim=-1)[..., 0].mean(dim=0)
+        wanted = F.interpolate(own[:, None], scale_factor=scale, mode="bilinear")
+        torch.testing.assert_close(out.blur_map, wanted)
+        for predictor in predictors:
+            predictor.judge[-1].bias.copy_(torch.tensor([9.0, 0.0]))
+        assert network(torch.rand(1, 3, 128, 128)).blur_map.min() > 0.9
+
+
+def test_fresh_blocks_hardly_change_their_input():
+    torch.manual_seed(0)
+    network = create_model("lmdvit", embed_dim=16, depths=(1,) * 9)
+    for stage, dim in zip(network.stages, network.config.dims, strict=True):
+        x = torch.randn(1, 8, 8, dim)
+        with torch.no_grad():
+            change = stage.blocks[0].run_kept(x.clone(), torch.ones(1, 1, 1)) - x
+        assert 0 < change.std() < 0.2
+    predictor = network.bottleneck.predictors[0]
+    assert predictor.embed[0].weight.std() > 0.03  # as torch begins it
+
+
 def test_thresholds_keep_fewer_windows_as_they_rise(small_network):
     x = torch.rand(1, 3, 128, 128)
     with torch.no_grad():
@@ -220,6 +258,9 @@ def test_drop_path_rises_and_falls():
     assert (encoder[0], max(encoder)) == pytest.approx((0.0, 0.1))
     assert rates[4] == (0.1, 0.1)
     assert decoder == encoder[::-1]
+    with torch.device("meta"):
+        stages = create_model("lmdvit").stages
+    assert tuple(tuple(block.drop_path for block in stage.blocks) for stage in stages) == rates
 
 
 def test_global_feed_forward_is_a_variant():

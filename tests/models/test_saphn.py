@@ -130,6 +130,25 @@ def test_sampling_every_pixel_equals_processing_everything(monkeypatch):
     assert (usual - everything).abs().max() > 1e-4  # and it does matter
 
 
+@pytest.mark.parametrize("sampling", [False, True])
+def test_stages_see_quarters_then_halves_then_the_whole(sampling):
+    network, blurred, seen = tiny(sampling=sampling), torch.rand(1, 3, 16, 24), []
+    for stage in network.stages:
+        stage.register_forward_hook(lambda _, given, made: seen.append((*given[:2], made)))
+    with torch.no_grad():
+        pictures = network(blurred).stages
+    quarters = [part for half in blurred.chunk(2, 2) for part in half.chunk(2, 3)]
+    wanted = [torch.cat(quarters), torch.cat(pictures[0].chunk(2, 2)), pictures[1]]
+    for (given, _, _), parts in zip(seen, wanted, strict=True):
+        torch.testing.assert_close(given, parts)
+    assert seen[0][1] is None
+    for (_, _, below), (_, lower, _), joined in zip(seen, seen[1:], (3, 2), strict=False):
+        for left, taken in zip(below.features, lower, strict=True):
+            pairs = left.split(2) if joined == 3 else [left]  # left and right of a half
+            parts = [torch.cat([*pair], dim=2 if joined == 3 else 1) for pair in pairs]
+            torch.testing.assert_close(taken, torch.stack(parts))
+
+
 def test_only_sampled_pixels_are_worked_on_at_coarse_scales():
     network = livened(tiny())
     block = network.stages[2].encoder[2][0]

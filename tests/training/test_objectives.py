@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from unsmear.data import BlurTriple
 from unsmear.layers.pixel_sampling import sampling_reward
 from unsmear.models import create_model
-from unsmear.training import LossConfig, Phase
+from unsmear.training import LossConfig, Phase, objectives
 from unsmear.training.objectives import objective_of
 
 RESTORATION = {"ssim": 0.0, "fft": 0.0}
@@ -143,3 +143,18 @@ def test_pruned_windows_are_drawn_but_not_computed(batch, little):
     reaches, kept = reconstruction_reaches_predictors("all", batch, little)
     assert not reaches
     assert all(one.all() for one in kept)
+
+
+def test_a_mask_that_steers_is_the_blur_mask_grown_by_chance(batch, little, monkeypatch):
+    network, phase = little("lmdvit"), Phase(patch_size=32, batch_size=2, decisions="mask")
+    least = network(batch.blurred, decisions=batch.blur_mask).keep
+    most = network(batch.blurred, decisions=F.max_pool2d(batch.blur_mask, 15, 1, 7)).keep
+    monkeypatch.setattr(objectives, "LARGEST_DILATION", 7)
+    objective, counts = objective_of(network, LossConfig(**RESTORATION)), set()
+    for seed in range(16):
+        torch.manual_seed(seed)
+        kept = objective(batch, phase).out.keep
+        assert all((a <= b).all() for a, b in zip(least, kept, strict=True))
+        assert all((a <= b).all() for a, b in zip(kept, most, strict=True))
+        counts.add(sum(int(one.sum()) for one in kept))
+    assert {sum(int(one.sum()) for one in ends) for ends in (least, most)} <= counts
