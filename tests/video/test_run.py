@@ -13,6 +13,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from av.stream import Disposition
 
 from unsmear.errors import InputError, OutputError
 from unsmear.inference import Steering
@@ -136,6 +137,43 @@ def test_everything_else_is_copied(deblur, tmp_path: Path, clip: Path) -> None:
             assert other.streams.audio[0].metadata["language"] == "nld"
             attached = [s.data for s in other.streams if s.type == "attachment"]
             assert attached == ([b"attached"] if more else [])
+
+
+@pytest.mark.parametrize(("source", "result"), [("mp4", "mp4"), ("mp4", "mkv"), ("mkv", "mp4")])
+def test_a_cover_is_kept(deblur, clip: Path, tmp_path: Path, source: str, result: str) -> None:
+    covered, cover = tmp_path / f"in.{source}", tmp_path / "cover.png"
+    ffmpeg("-f", "lavfi", "-i", "testsrc=s=32x32", "-frames:v", 1, cover)
+    with_cover = ("-i", cover, "-map", 0, "-map", 1, "-disposition:v:1", "attached_pic")
+    if source == "mkv":
+        with_cover = ("-attach", cover, "-metadata:s:t", "mimetype=image/png")
+    ffmpeg("-i", clip, *with_cover, "-c", "copy", "-metadata", "title=A walk", covered)
+    deblur(covered, tmp_path / f"out.{result}")
+    with av.open(str(tmp_path / f"out.{result}")) as out:
+        assert out.metadata["title"] == "A walk"
+        _, stream = out.streams.video
+        assert stream.disposition & Disposition.attached_pic
+        assert bytes(next(out.demux(stream))) == cover.read_bytes()
+
+
+def test_hevc_goes_by_the_name_that_all_players_know(deblur, tmp_path: Path) -> None:
+    quiet = ("-x265-params", "log-level=error")
+    source = write_clip(tmp_path / "in.mkv", moving_square(2), *quiet, codec="libx265")
+    for name in ("out.mp4", "out.mov"):
+        deblur(source, tmp_path / name, settings={"lossless": False})
+        with av.open(str(tmp_path / name)) as out:
+            assert out.streams.video[0].codec_context.codec_tag == "hvc1"
+        assert len(frames_of(tmp_path / name)) == 2
+
+
+@pytest.mark.filterwarnings("error")
+def test_time_codes_are_kept(deblur, clip: Path, tmp_path: Path) -> None:
+    """As a stream of their own they would clash with the one that the container makes."""
+    timed = tmp_path / "timed.mov"
+    ffmpeg("-i", clip, "-c", "copy", "-timecode", "01:02:03:04", timed)
+    deblur(timed, tmp_path / "out.mov")
+    with av.open(str(tmp_path / "out.mov")) as out:
+        assert [stream.type for stream in out.streams] == ["video", "data"]
+        assert out.streams.video[0].metadata["timecode"] == "01:02:03:04"
 
 
 def test_a_turned_clip_is_shown_the_same_way(deblur, clip: Path, tmp_path: Path) -> None:
@@ -448,6 +486,41 @@ def test_streams_that_do_not_fit_are_named(deblur, clip: Path, tmp_path: Path) -
     with pytest.warns(UserWarning, match="subtitle"):
         deblur(both, tmp_path / "out.mp4")
     assert times(tmp_path / "out.mp4")
+
+
+def with_measurements(clip: Path, tag: bytes) -> Path:
+    """A clip with what cameras store beside the picture: FFmpeg knows some kinds, such as gpmd."""
+    words, path = clip.with_name("words.srt"), clip.with_name("measured.mp4")
+    words.write_text("1\n00:00:00,100 --> 00:00:00,300\nhello\n")
+    ffmpeg("-i", clip, "-i", words, "-c:v", "copy", "-c:s", "mov_text", path)
+    path.write_bytes(path.read_bytes().replace(b"tx3g", tag).replace(b"sbtl", b"meta"))
+    return path
+
+
+@pytest.mark.filterwarnings("error")
+def test_measurements_are_copied(deblur, clip: Path, tmp_path: Path) -> None:
+    source = with_measurements(clip, b"gpmd")
+    deblur(source, tmp_path / "out.mp4")
+    assert packets(tmp_path / "out.mp4", ["data"]) == packets(source, ["data"])
+
+
+@pytest.mark.parametrize(("tag", "ending"), [(b"gpmd", "mkv"), (b"mebx", "mov")])
+def test_measurements_that_cannot_be_copied_are_named(
+    deblur, clip: Path, tmp_path: Path, tag: bytes, ending: str
+) -> None:
+    with pytest.warns(UserWarning, match=r"stream 1 \(data"):
+        deblur(with_measurements(clip, tag), tmp_path / f"out.{ending}")
+    with av.open(str(tmp_path / f"out.{ending}")) as out:
+        assert [stream.type for stream in out.streams] == ["video"]
+
+
+def test_a_cover_without_a_place_is_named(deblur, clip: Path, tmp_path: Path) -> None:
+    cover, covered = tmp_path / "cover.png", tmp_path / "in.mp4"
+    ffmpeg("-f", "lavfi", "-i", "color=red:s=32x32", "-frames:v", 1, cover)
+    ffmpeg(*("-i", clip, "-i", cover, "-map", 0, "-map", 1, "-c", "copy"),
+           *("-disposition:v:1", "attached_pic", covered))  # fmt: skip
+    with pytest.warns(UserWarning, match="cover, png"):
+        deblur(covered, tmp_path / "out.mov")
 
 
 def test_qualities_that_an_encoder_does_not_know(deblur, clip: Path, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 from av import ContainerFormat
 from av.error import FFmpegError
 from av.format import Flags
+from av.stream import Disposition
 
 from unsmear.errors import InputError, OutputError
 from unsmear.video.clip import Clip
@@ -56,6 +57,8 @@ SUFFIXES = {
 }
 """Endings of clips, and FFmpeg's names of the formats."""
 
+WITH_COVERS = ("mp4", "matroska")
+
 
 def wants_global_header(name: str) -> bool:
     """Whether a container keeps the codec's headers apart from the stream."""
@@ -72,6 +75,11 @@ def has_edit_lists(name: str) -> bool:
     return name in ("mp4", "mov", "3gp")
 
 
+def is_cover(stream: Any) -> bool:
+    """Whether a stream is a picture that stands for the clip, such as an album's cover."""
+    return bool(stream.disposition & Disposition.attached_pic)
+
+
 def copied_streams(clip: Clip, name: str) -> tuple[list[Any], list[Any]]:
     """The streams beside the video that a container can take, and those that it cannot."""
     others = [each for each in clip.container.streams if each.index != clip.stream.index]
@@ -81,14 +89,21 @@ def copied_streams(clip: Clip, name: str) -> tuple[list[Any], list[Any]]:
 
 
 def warn_of_losses(clip: Clip, name: str) -> None:
-    """Say which streams a container cannot take."""
+    """Say which streams cannot be copied into a container."""
     for stream in copied_streams(clip, name)[1]:
-        if stream.type != "data":  # chapters and time codes as streams: containers make their own
-            what = f"{stream.type}, {stream.name or 'of an unknown codec'}"
+        if not _is_made_anew(clip, stream):
+            kind = "cover" if is_cover(stream) else stream.type
             warnings.warn(
-                f"a {name} file cannot hold stream {stream.index} ({what}): it is left out",
+                f"stream {stream.index} ({kind}, {stream.name or 'of an unknown codec'}) cannot be "
+                f"copied into a {name} file: it is left out",
                 stacklevel=2,
             )
+
+
+def _is_made_anew(clip: Clip, stream: Any) -> bool:
+    """Whether a stream holds time codes or chapters, of which containers make their own."""
+    is_chapters = 0 < stream.frames == len(clip.container.chapters())
+    return stream.type == "data" and ("timecode" in stream.metadata or is_chapters)
 
 
 def check_container(recipe: Recipe, name: str, path: Path) -> None:
@@ -177,9 +192,10 @@ def _write(
     name: str,
 ) -> None:
     clip.rewind()
-    with av.open(str(path), "w", format=name, **_settings(name)) as output:
+    taken, _ = copied_streams(clip, name)
+    settings = _settings(name, has_cover=any(map(is_cover, taken)))
+    with av.open(str(path), "w", format=name, **settings) as output:
         video = _add_video(output, recipe, clip)
-        taken, _ = copied_streams(clip, name)
         own = {stream.index: _add_copy(output, stream) for stream in taken}
         output.metadata.update(_tags(clip.container.metadata))
         output.set_chapters(clip.container.chapters())
@@ -190,8 +206,11 @@ def _write(
             output.mux(packet)
 
 
-def _settings(name: str) -> dict[str, Any]:
-    options = {"movflags": "use_metadata_tags+faststart"} if name in ("mp4", "mov") else {}
+def _settings(name: str, *, has_cover: bool) -> dict[str, Any]:
+    options = {}
+    if name in ("mp4", "mov"):
+        # FFmpeg writes a cover only beside tags of iTunes' own names, not beside those of any name.
+        options["movflags"] = "faststart" if has_cover else "use_metadata_tags+faststart"
     return {"container_options": options, "metadata_errors": "replace"}
 
 
@@ -199,6 +218,8 @@ def _add_video(output: Any, recipe: Recipe, clip: Clip | None) -> Any:
     stream = output.add_stream(recipe.encoder, rate=recipe.rate)
     stream.time_base = recipe.time_base
     recipe.dress(stream.codec_context)
+    if recipe.encoder == "libx265" and has_edit_lists(output.format.name):
+        stream.codec_context.codec_tag = "hvc1"  # FFmpeg's own, hev1, is not played by Apple's
     if clip is not None:
         stream.metadata.update(_tags(clip.stream.metadata))
         stream.disposition = clip.stream.disposition
@@ -213,10 +234,22 @@ def _add_copy(output: Any, stream: Any) -> Any:
             stream.mimetype or "application/octet-stream",
             bytes(stream.data),
         )
+    if is_cover(stream) and output.format.name == "matroska":
+        is_png = stream.name == "png"
+        return output.add_attachment(
+            stream.metadata.get("filename", "cover.png" if is_png else "cover.jpg"),
+            stream.metadata.get("mimetype", "image/png" if is_png else "image/jpeg"),
+            _cover_in(stream),
+        )
     copy = output.add_stream_from_template(stream, opaque=True)
     copy.metadata.update(_tags(stream.metadata))
     copy.disposition = stream.disposition
     return copy
+
+
+def _cover_in(stream: Any) -> bytes:
+    with av.open(stream.container.name) as again:
+        return bytes(next(again.demux(again.streams[stream.index])))
 
 
 def _tags(metadata: dict[str, str]) -> dict[str, str]:
@@ -227,6 +260,10 @@ def _tags(metadata: dict[str, str]) -> dict[str, str]:
 
 def _takes(name: str, stream: Any) -> bool:
     """Whether a container can hold a stream: tried, since formats do not tell it all."""
+    if stream.type == "data" and stream.name is None:
+        return False  # muxers would leave out what its packets mean, or fail at the end
+    if is_cover(stream) and name not in WITH_COVERS:
+        return False
     output: Any = av.open(io.BytesIO(), "w", format=name)
     try:
         _add_copy(output, stream)
@@ -252,7 +289,7 @@ def _new_packets(
 def _other_packets(
     clip: Clip, taken: list[Any], own: dict[int, Any], *, discarded: bool
 ) -> Iterator[tuple[Fraction, Any]]:
-    flowing = [stream for stream in taken if stream.type != "attachment"]
+    flowing = [stream for stream in taken if own[stream.index].type != "attachment"]
     if not flowing:
         return
     demuxed = clip.container.demux(*flowing)
