@@ -23,7 +23,10 @@ if sys.platform != "linux":
 from ray.cluster_utils import Cluster
 
 from unsmear.batch import cluster
+from unsmear.batch.jobs import Places
+from unsmear.batch.wishes import Wishes
 from unsmear.cli.main import main
+from unsmear.errors import InputError
 from unsmear.models import create_model, save_model
 
 from .makers import make_photo
@@ -100,6 +103,18 @@ def meanwhile(do: Callable[[], object]) -> Iterator[None]:
 def rows(state: str) -> list[dict]:
     lines = map(json.loads, Path("m.jsonl").read_text().splitlines())
     return [row for row in lines if row.get("state") == state]
+
+
+def test_the_cores_of_a_network_are_those_of_one_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes = [{"Alive": n != 8, "Resources": {"CPU": float(n)} if n else {}} for n in (3, 2, 8, 0)]
+    monkeypatch.setattr("ray.nodes", lambda: nodes)
+
+    def size(cpus: int) -> int:
+        return cluster._Pool(Wishes("lmdvit-tiny"), Places(), cpus).size
+
+    assert [size(cpus) for cpus in (1, 2, 3)] == [5, 2, 1]
+    with pytest.raises(InputError, match="No machine of the cluster has 4 CPU cores"):
+        size(4)
 
 
 def test_a_network_that_cannot_be_made_ends_the_run(address: str, words: list[str]) -> None:

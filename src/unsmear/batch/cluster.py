@@ -110,11 +110,12 @@ class _Pool:
     """As many workers as the cluster has room for."""
 
     def __init__(self, wishes: Wishes, places: Places, cpus: int) -> None:
-        room = ray.cluster_resources()
-        gpus = 0 if wishes.device == "cpu" else int(room.get("GPU", 0))
+        machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        gpus = 0 if wishes.device == "cpu" else sum(int(each.get("GPU", 0)) for each in machines)
         if wishes.device == "cuda" and not gpus:
             raise InputError("The cluster has no GPU: use --device auto.")
-        self.size = gpus or int(room.get("CPU", 0)) // cpus
+        # Ray would wait for ever for cores that no single machine has.
+        self.size = gpus or sum(int(each.get("CPU", 0)) // cpus for each in machines)
         if not self.size:
             raise InputError(f"No machine of the cluster has {cpus} CPU cores: ask for fewer.")
         self.share: dict[str, Any] = {"num_gpus": 1} if gpus else {"num_cpus": cpus}
