@@ -3,8 +3,8 @@
 #   docker run --rm -p 127.0.0.1:7860:7860 unsmear
 FROM python:3.12-slim AS build
 RUN apt-get update && apt-get install -y --no-install-recommends g++ && rm -rf /var/lib/apt/lists/*
-# More of pip's options, such as an index with another build of torch.
-ARG TORCH_OPTIONS=""
+# Where torch comes from: PyPI's own build for Linux would bring gigabytes of CUDA.
+ARG TORCH_OPTIONS="--index-url https://download.pytorch.org/whl/cpu"
 WORKDIR /build
 RUN python -m venv /opt/unsmear
 ENV PATH=/opt/unsmear/bin:$PATH
