@@ -30,6 +30,7 @@ def test_it_measures_and_writes_figures_and_a_plot(run, tmp_path):
         (["--size", "big"], "--size"),
         (["--repeats", "0"], "--repeats"),
         (["--json", "nowhere/a.json"], "no folder"),
+        (["--json", "one", "--plot", "./one"], "a file of its own"),
     ],
 )
 def test_what_cannot_be_measured_is_one_sentence(run, words, wrong):

@@ -77,6 +77,8 @@ def command(
     types = _parse_types(dtype)
     for place in (json, plot):
         _check_place(place, overwrite=overwrite)
+    if json is not None and plot is not None and json.resolve() == plot.resolve():
+        raise InputError(f"--json and --plot both name {json}: give each a file of its own.")
 
     from unsmear.cli.progress import Bar
     from unsmear.models import CONFIGS, LMDViTConfig
