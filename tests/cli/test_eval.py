@@ -128,14 +128,18 @@ def test_dense_and_composite_are_settings(pairs: Path, run: Run) -> None:
 
 def test_models_side_by_side(pairs: Path, checkpoint: Path, run: Run) -> None:
     Path("same.safetensors").write_bytes(checkpoint.read_bytes())
+    Path("[v2]").mkdir()
+    Path("[v2]/m.safetensors").write_bytes(checkpoint.read_bytes())
     words = ("--model", checkpoint, "--model", "same.safetensors", "--limit", "1")
+    words += ("--model", "[v2]/m.safetensors")
     ended = run("eval", "--data", pairs, *words, "--json", "both.json")
     figures = json.loads(Path("both.json").read_text())
-    (other,) = figures["others"]
+    other, _ = figures["others"]
     assert other["model"] == "same.safetensors"
     assert other["mean"] == figures["mean"]
     assert len(figures["per_image"]) == 1
     assert "same.safetensors" in ended.out
+    assert ended.out.count("[v2]/m.safetensors") == 3  # brackets are no markup
 
 
 def test_a_rival_needs_its_extra(pairs: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

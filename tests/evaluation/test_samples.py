@@ -55,6 +55,32 @@ def test_held_out_samples_come_as_pairs(tmp_path: Path) -> None:
     assert not pair.blur_mask.any()
 
 
+def test_a_missing_split_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no\.yaml \(No such file or directory\): .* 'tenth'"):
+        open_pairs(f"synthetic:{tmp_path}", split=str(tmp_path / "no.yaml"))
+    (tmp_path / "photo.yaml").write_bytes(b"\xff\xd8")
+    with pytest.raises(InputError, match=r"photo\.yaml is no YAML file"):
+        open_pairs(f"synthetic:{tmp_path}", split=str(tmp_path / "photo.yaml"))
+
+
+def test_missing_files_are_found_before_the_work(tmp_path: Path) -> None:
+    source = open_pairs(str(make_pairs(tmp_path)))
+    (tmp_path / "p2_sharp.png").unlink()
+    with pytest.raises(InputError, match=r"p2_sharp\.png is not there: 'unsmear data check'"):
+        Samples(source)
+    assert len(Samples(source, limit=2)) == 2
+    (tmp_path / "p1_sharp.png").unlink()
+    with pytest.raises(InputError, match=r"p1_sharp\.png and 1 more are not there"):
+        Samples(source)
+
+
+def test_a_picture_too_small_for_ssim_is_named(tmp_path: Path) -> None:
+    for part in ("blur", "sharp"):
+        Image.new("RGB", (30, 9)).save(tmp_path / f"small_{part}.png")
+    with pytest.raises(InputError, match="small has 30x9 pixels, and SSIM needs 11 a side"):
+        list(Samples(open_pairs(str(tmp_path))))
+
+
 def test_the_input_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from unsmear.evaluation import samples as module
 

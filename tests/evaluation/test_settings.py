@@ -32,6 +32,8 @@ def test_stages_are_ranges() -> None:
         "threshold=0.7:0.2:0.1",
         "threshold=0:1:0.00001",
         "threshold=nan:1:0.1",
+        "threshold=0:inf:0.1",
+        "threshold=0.2:0.15:0.1",
         "pruned-stages=6-4",
         "pruned-stages=0-3",
         "pruned-stages=all",

@@ -284,9 +284,10 @@ def _show(evaluation: Evaluation, *, beside: bool) -> None:
 
     from unsmear.evaluation import sheets
 
-    console = Console(stderr=beside)
+    # A path may hold [brackets], which are no markup.
+    console = Console(stderr=beside, markup=False)
     if not console.is_terminal:  # a file has no edge to wrap at
-        console = Console(stderr=beside, width=WIDE)
+        console = Console(stderr=beside, markup=False, width=WIDE)
     for sheet in sheets(evaluation):
         table = Table(title=sheet.title, title_justify="left")
         for number, name in enumerate(sheet.head):

@@ -51,8 +51,13 @@ class ValidationSplit:
         """
         try:
             lists = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        except (OSError, yaml.YAMLError) as error:
-            raise InputError(f"cannot read the split {path}: {error}") from error
+        except OSError as error:
+            raise InputError(
+                f"cannot read the split {path} ({error.strerror}): name its file, or write "
+                f"'{TENTH}' for the split to hold out a tenth of your own"
+            ) from error
+        except (UnicodeDecodeError, yaml.YAMLError) as error:
+            raise InputError(f"{path} is no YAML file: {error}") from error
         known = {each.name for each in fields(cls)}
         if not isinstance(lists, dict) or not {"stills"} <= set(lists) <= known:
             raise InputError(f"{path} is no split: give lists named {sorted(known)}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from unsmear.data import validation_samples
-from unsmear.data.sources import Pair, PairSource, open_source
+from unsmear.data.sources import FileSource, Pair, PairFiles, PairSource, open_source
 from unsmear.errors import InputError
 from unsmear.evaluation.quality import UNKNOWN, Quality, mean_quality, measure, measure_aligned
+from unsmear.metrics.ssim import WINDOW
 
 SYNTHETIC = "synthetic:"
 VALIDATION_SPLIT = "configs/validation_split.yaml"
@@ -121,7 +122,7 @@ class Samples:
         limit: take only so many, the first.
 
     Raises:
-        InputError: no pairs, or a limit below 1.
+        InputError: no pairs, a limit below 1, or files that are not there.
     """
 
     def __init__(self, source: PairSource, limit: int | None = None) -> None:
@@ -132,6 +133,8 @@ class Samples:
         self._given: dict[int, Quality] = {}
         if not self._count:
             raise InputError("There are no pairs to evaluate on: name a folder that holds some.")
+        if isinstance(source, FileSource):
+            _refuse_missing(source.files[: self._count])
 
     def __len__(self) -> int:
         """Give the number of pairs."""
@@ -148,6 +151,11 @@ class Samples:
 
     def _read(self, index: int) -> Sample:
         pair = self.source[index]
+        if min(pair.sharp.shape[-2:]) < WINDOW:
+            size = f"{pair.sharp.shape[-1]}x{pair.sharp.shape[-2]}"
+            raise InputError(
+                f"{pair.name} has {size} pixels, and SSIM needs {WINDOW} a side: leave it out."
+            )
         blurred, sharp = (each[None].float() / 255 for each in (pair.blurred, pair.sharp))
         blur_mask = None if pair.blur_mask is None else pair.blur_mask[None].float()
         two_cameras = self.source.layout == "realblur"
@@ -155,3 +163,14 @@ class Samples:
         if index not in self._given:
             self._given[index] = sample.quality(blurred)
         return sample._replace(given=self._given[index])
+
+
+def _refuse_missing(files: Sequence[PairFiles]) -> None:
+    """Find before hours of work what can be found without reading a picture."""
+    missing = [path for pair in files for path in pair.missing]
+    if missing:
+        more = f" and {len(missing) - 1} more are" if len(missing) > 1 else " is"
+        raise InputError(
+            f"{missing[0]}{more} not there: 'unsmear data check' lists what is missing; add it, or "
+            "remove what it belongs to."
+        )

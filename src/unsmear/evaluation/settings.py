@@ -106,10 +106,10 @@ def _numbers(text: str) -> list[float]:
     if ":" not in text:
         return [float(Decimal(each)) for each in text.split(",")]
     first, last, step = map(Decimal, text.split(":"))
-    count = int((last - first) / step) + 1 if step else 0
-    if not 1 <= count <= MOST_VALUES:
+    steps = (last - first) / step if step else Decimal(-1)
+    if not 0 <= steps < MOST_VALUES:
         raise ValueError(text)
-    return [float(first + number * step) for number in range(count)]
+    return [float(first + number * step) for number in range(int(steps) + 1)]
 
 
 def _stages(text: str) -> tuple[int, ...]:
