@@ -95,6 +95,21 @@ def test_pillow_transparency_is_kept() -> None:
     assert Picture.from_pil(image).samples.key == (1, 2, 3)
 
 
+def test_transparency_in_pillows_own_palette_is_kept() -> None:
+    image = Image.fromarray(np.dstack([scene(), alpha()])).quantize(8)
+    samples = Picture.from_pil(image).samples
+    assert samples.palette_alpha is not None
+    kept = samples.palette_alpha[samples.values]
+    np.testing.assert_array_equal(kept, np.asarray(image.convert("RGBA"))[..., 3])
+
+
+def test_arrays_of_the_other_byte_order() -> None:
+    wide = scene(dtype=np.uint16)
+    picture = Picture.from_array(wide.astype(wide.dtype.newbyteorder()))
+    assert picture.rgb.dtype == np.uint16
+    np.testing.assert_array_equal(picture.rgb, wide)
+
+
 def test_changes_add_up() -> None:
     picture = Picture.from_array(scene())
     one, other = np.zeros((2, 37, 53), bool)

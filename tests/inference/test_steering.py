@@ -18,6 +18,7 @@ def test_mask_and_boxes_join():
     [
         ({"threshold": 1.2}, "threshold"),
         ({"strength": -0.1}, "strength"),
+        ({"mask": np.full((5, 5), 255, np.uint8)}, "mask holds uint8"),
         ({"boxes": ((0, 0, 0, 5),)}, "box"),
         ({"boxes": ((-1, 0, 5, 5),)}, "box"),
     ],

@@ -78,6 +78,7 @@ class Picture:
             InputError: The array is of another type or shape, or has no pixels.
         """
         array = np.asarray(array)
+        array = array.astype(array.dtype.newbyteorder("="), copy=False)
         if array.dtype not in (np.uint8, np.uint16):
             raise InputError(
                 f"the array holds {array.dtype}, a picture holds uint8 or uint16:"
@@ -256,7 +257,9 @@ def _samples_of(image: Image.Image) -> Samples:
 
 
 def _palette_samples_of(image: Image.Image, transparency: object) -> Samples:
-    colours = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
+    colours = np.array(image.getpalette("RGBA"), np.uint8).reshape(-1, 4)
+    if (colours[:, 3] < 255).any():  # Pillow says it there when it made the palette itself
+        transparency = colours[:, 3].tobytes()
     palette_alpha = None
     if isinstance(transparency, (bytes, int)):
         palette_alpha = np.full(256, 255, np.uint8)
@@ -268,7 +271,7 @@ def _palette_samples_of(image: Image.Image, transparency: object) -> Samples:
     return Samples(
         "palette",
         np.array(image),
-        palette=full_palette(colours),
+        palette=full_palette(colours[:, :3]),
         palette_size=max(1, min(len(colours), 256)),
         palette_alpha=palette_alpha,
     )

@@ -38,6 +38,11 @@ class Steering:
         for name in ("threshold", "strength"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"The {name} lies in [0, 1], got {getattr(self, name)}.")
+        if self.mask is not None and self.mask.dtype != np.bool_:
+            raise InputError(
+                f"The mask holds {self.mask.dtype}, it is True or False for each pixel; compare it "
+                "first, as in mask > 127."
+            )
         for x, y, width, height in self.boxes:
             if x < 0 or y < 0 or width < 1 or height < 1:
                 raise InputError(
