@@ -7,6 +7,7 @@ import base64
 import io
 import json
 import re
+import tempfile
 
 import httpx
 import numpy as np
@@ -79,6 +80,14 @@ def test_a_form_holds_photo_and_mask():
     send(service, "POST", "/v1/deblur", files={"photo": ("../../a", photo()), "mask": b"m"})
     ((data, wish),) = service.asked
     assert (data, wish.mask) == (photo(), b"m")
+
+
+def test_a_large_form_does_not_go_to_a_disk(monkeypatch):
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_: pytest.fail("a file was made"))
+    service, large = Canned(), photo() + bytes(2 << 20)
+    send(service, "POST", "/v1/deblur", files={"photo": large, "mask": large})
+    ((data, wish),) = service.asked
+    assert data == wish.mask == large
 
 
 @pytest.mark.parametrize(

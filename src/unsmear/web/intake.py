@@ -6,6 +6,7 @@ import asyncio
 from typing import NamedTuple
 
 from starlette.datastructures import FormData, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from unsmear.web.answers import MEDIA_TYPES
@@ -86,8 +87,20 @@ async def _sent(request: Request) -> Sent:
     if kind != "multipart/form-data":
         # What a body is, its first bytes decide: programs send pictures under many names.
         return Sent(await request.body(), None)
-    async with request.form(max_files=len(_PARTS), max_fields=len(_PARTS)) as form:
-        return await _from_form(form)
+    parser = _FormInMemory(
+        request.headers, request.stream(), max_files=len(_PARTS), max_fields=len(_PARTS)
+    )
+    try:
+        form = await parser.parse()
+    except MultiPartException as problem:
+        raise MalformedError(f"{problem.message.rstrip('.')}.") from None
+    return await _from_form(form)
+
+
+class _FormInMemory(MultiPartParser):
+    """Writes no file, however large, to a disk; the body's bytes have their limit already."""
+
+    spool_max_size = 0
 
 
 async def _from_form(form: FormData) -> Sent:
