@@ -150,7 +150,7 @@ def test_fresh_blocks_hardly_change_their_input():
         x = torch.randn(1, 8, 8, dim)
         with torch.no_grad():
             change = stage.blocks[0].run_kept(x.clone(), torch.ones(1, 1, 1)) - x
-        assert 0 < change.std() < 0.2
+        assert 0 < change.std() < 0.09  # 0.11 to 0.17 with torch's own first weights
     predictor = network.bottleneck.predictors[0]
     assert predictor.embed[0].weight.std() > 0.03  # as torch begins it
 
