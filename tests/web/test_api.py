@@ -13,7 +13,9 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image
+from starlette.responses import Response
 
+from unsmear.web import api
 from unsmear.web.api import create_app
 from unsmear.web.limits import Limits
 from unsmear.web.problems import QueueFullError, RequestError, TimedOutError, WorkerDiedError
@@ -151,6 +153,14 @@ def test_nothing_is_no_picture():
 def test_the_answer_is_the_picture_or_json(query, accept, is_json):
     answer = post(Canned(), f"/v1/deblur{query}", headers={"Accept": accept})
     assert answer.headers["content-type"] == ("application/json" if is_json else "image/png")
+
+
+def test_the_service_is_not_idle_while_an_answer_is_put_together(monkeypatch):
+    service, idle = Canned(), []
+    monkeypatch.setattr(api, "json_answer", lambda _: idle.append(service.is_idle) or Response())
+    assert post(service, "/v1/deblur?answer=json").status_code == 200
+    assert idle == [False]
+    assert service.is_idle
 
 
 def test_json_holds_picture_map_and_figures():

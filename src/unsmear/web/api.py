@@ -124,10 +124,11 @@ def create_app(service: Service, api_key: str | None = None) -> FastAPI:
         boxes = tuple(_parse_box(text) for text in box or ())
         sent = await intake.read(request)
         wish = Wish(model, strength, threshold, boxes, sent.mask, dense, format and format.value)
-        made = await _while_client_waits(request, service.deblur(sent.photo, wish))
-        if answer is AnswerKind.json or (answer is None and _wants_json(request)):
-            return await asyncio.to_thread(json_answer, made)
-        return picture_answer(made)
+        with service.answering():
+            made = await _while_client_waits(request, service.deblur(sent.photo, wish))
+            if answer is AnswerKind.json or (answer is None and _wants_json(request)):
+                return await asyncio.to_thread(json_answer, made)
+            return picture_answer(made)
 
     @app.get("/v1/models", responses=_problems(401))
     async def offer() -> Offer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -60,6 +60,7 @@ class Service:
         self.models = tuple(sources)
         self.limits = limits or Limits()
         self.metrics = Metrics()
+        self._answering = 0  # changed on the event loop alone
         self._line = Line(self.limits.queue)
         engines = Engines(sources, device, dtype, self.limits.max_pixels)
         self._supervisor = Supervisor(engines, self._line, self.metrics)
@@ -96,8 +97,17 @@ class Service:
 
     @property
     def is_idle(self) -> bool:
-        """Whether no picture waits or is under way."""
-        return not self._line.under_way and not len(self._line)
+        """Whether no picture waits or is under way, and no answer is put together."""
+        return not (self._answering or self._line.under_way or len(self._line))
+
+    @contextlib.contextmanager
+    def answering(self) -> Iterator[None]:
+        """Keep the service from being idle: an answer takes time after its picture is made, too."""
+        self._answering += 1
+        try:
+            yield
+        finally:
+            self._answering -= 1
 
     def __enter__(self) -> Service:
         self.start()
