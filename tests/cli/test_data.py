@@ -103,7 +103,7 @@ def test_synthesize_check_and_go_on(stills: Path, tmp_path: Path, run: Run) -> N
     # A run that was cut: half a line, a pair that is half there.
     (few / "0000001_sharp.png").unlink()
     with (few / "manifest.jsonl").open("a") as lines:
-        lines.write('{"name": "00000')
+        lines.write('3\n{}\n{"name": "00000')
     kept = (few / "0000000_blur.png").stat().st_mtime_ns
     assert run(*words, few, "--count", 4, plain=True).code == 0
     assert names(few) == names(many)

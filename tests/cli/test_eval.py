@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -85,6 +86,16 @@ def test_files_hold_the_same(pairs: Path, run: Run) -> None:
     assert Path("a.svg").read_text().startswith("<svg")
     assert f"{figures['mean']['psnr']:.2f}" in ended.out
     assert not [name for name in names() if ".tmp" in name]
+
+
+def test_names_that_are_no_text_are_escaped(pairs: Path, run: Run) -> None:
+    for part in PARTS:
+        (pairs / f"p0_{part}.png").rename(os.fsdecode(bytes(pairs / f"p\udcff_{part}.png")))
+    places = ("--csv", "a.csv", "--report", "a.html", "--curve", "a.svg")
+    ended = run("eval", "--data", pairs, *places)
+    assert ended.code == 0, ended.err
+    assert r"p\udcff" in Path("a.csv").read_text()
+    assert r"p\udcff" in Path("a.html").read_text()
 
 
 def test_rows_of_a_sweep_equal_single_runs(pairs: Path, run: Run) -> None:

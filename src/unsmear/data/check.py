@@ -24,6 +24,8 @@ Problem = Literal["missing", "unreadable", "size", "mask", "shift", "duplicate"]
 
 # Pairs of two cameras are off by up to a pixel, and the shift-invariant loss forgives that much.
 FORGIVEN_SHIFT = 1.0
+# Pixels by which a measured shift may be off: one of exactly a pixel is forgiven.
+MEASURED_TO = 0.25
 # A shift counts only when undoing it takes this share of the difference away: a smear to one side
 # looks shifted too, but fits no better when it is moved.
 EXPLAINED_BY_SHIFT = 0.25
@@ -133,8 +135,11 @@ def _check_pair(name: str, source: FileSource, index: int, forgiven_shift: float
     prints = {kind: _print_of(getattr(pair, kind)) for kind in ("blurred", "sharp")}
     problems: dict[Problem, str | None] = {"size": size_problem(pair)}
     if problems["size"] is None:
-        problems["mask"] = _mask_problem(pair)
-        problems["shift"] = _shift_problem(pair, forgiven_shift)
+        right, down = _misalignment(pair)
+        # What lies beside its twin differs everywhere, and most where the detail is.
+        sharp = pair.sharp.roll((round(down), round(right)), dims=(1, 2))
+        problems["mask"] = _mask_problem(pair._replace(sharp=sharp))
+        problems["shift"] = _shift_problem(right, down, forgiven_shift)
     found = [Finding(name, pair.name, kind, text) for kind, text in problems.items() if text]
     return Checked(name, pair.name, found, prints)
 
@@ -164,11 +169,16 @@ def _mask_problem(pair: Pair) -> str | None:
     )
 
 
-def _shift_problem(pair: Pair, forgiven: float) -> str | None:
+def _misalignment(pair: Pair) -> tuple[float, float]:
+    """Pixels to the right and down by which the pair is shifted; 0 where that fits no better."""
     right, down = measure_shift(pair.blurred, pair.sharp)
-    if np.hypot(right, down) <= forgiven:
-        return None
     if _explained_by_shift(pair, round(right), round(down)) < EXPLAINED_BY_SHIFT:
+        return 0.0, 0.0
+    return right, down
+
+
+def _shift_problem(right: float, down: float, forgiven: float) -> str | None:
+    if np.hypot(right, down) <= forgiven + MEASURED_TO:
         return None
     return f"the blurred picture lies {right:+.1f} px to the right and {down:+.1f} px down"
 

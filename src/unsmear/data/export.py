@@ -87,6 +87,8 @@ def _finished(manifest: Path) -> dict[str, dict[str, Any]]:
             row = json.loads(line)
         except ValueError:
             continue
+        if not isinstance(row, dict) or "name" not in row:
+            continue
         if all((manifest.parent / name).is_file() for name in _files(row["name"])):
             rows[row["name"]] = row
     return rows
