@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image, ImageCms
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, Route, expect, sync_playwright
 from skimage import data
 
 import unsmear
@@ -29,6 +29,7 @@ MOVED = (slice(96, 224), slice(64, 224))  # rows and columns of the photo that a
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 PATIENCE = 120_000  # ms
+IN_THE_PAGE = re.compile("/page/files/")  # pictures that it shows
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
@@ -319,6 +320,19 @@ def test_problems_and_nothing_to_do_are_said(open_page: Open) -> None:
     choose(page, "still.png", png(np.full((200, 300, 3), 128, np.uint8)))
     expect(status(page)).to_contain_text("Nothing to do: no motion blur was found.")
     expect(page.get_by_role("link", name="Download")).to_be_hidden()
+
+
+def test_a_photo_stopped_while_it_is_decoded_is_not_run(open_page: Open) -> None:
+    page = open_page()
+    held: list[Route] = []
+    page.route(IN_THE_PAGE, lambda route: held.append(route))
+    with page.expect_request(IN_THE_PAGE):
+        chosen = {"name": "moved.png", "mimeType": "image/png", "buffer": png(scene())}
+        page.locator("[data-part=file]").set_input_files(chosen)
+    page.get_by_role("button", name="Stop", exact=True).click()
+    held[0].continue_()
+    expect(page.locator("[data-part=work]")).to_be_visible()
+    expect(status(page)).to_have_text("Stopped.")
 
 
 def test_other_doors_are_shut(address: str) -> None:

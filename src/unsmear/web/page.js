@@ -81,6 +81,7 @@ function show_photo(reply) {
   part("split").value = 50;
   part("download").hidden = part("details").hidden = true;
   after.removeAttribute("src");
+  const number = asked; // while the photo is decoded, the user may stop or drop another
   before.onload = () => {
     part("drop").hidden = true;
     part("work").hidden = false;
@@ -89,10 +90,10 @@ function show_photo(reply) {
     canvas.height = Math.max(1, Math.round(before.naturalHeight * shrink));
     spot = { x: canvas.width / 2, y: canvas.height / 2 };
     look("compare");
-    ask();
+    if (number === asked) ask();
   };
   // A browser that cannot show it may be right that it is damaged: the engine has the last word.
-  before.onerror = () => ask();
+  before.onerror = () => number === asked && ask();
   before.alt = `${reply.name} before deblurring`;
   after.alt = `${reply.name} after deblurring`;
   before.src = reply.before;
