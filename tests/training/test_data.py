@@ -14,7 +14,7 @@ CLIPS_AND_CUT_OUTS = SynthesisConfig(cutout=0.5, segment=0.4, clip=0.1)
 
 def make_pairs(folder, count):
     rng = np.random.default_rng(0)
-    folder.mkdir()
+    folder.mkdir(parents=True)
     for number in range(count):
         for kind in ("blur", "sharp"):
             pixels = rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)
@@ -45,6 +45,19 @@ def test_another_set_to_validate_on_leaves_all_pairs_to_train_on(tmp_path):
     data = LocalBlur([own], validation=ValidationConfig(source=other))
     data.setup("fit")
     assert len(data._parts[0].samples) == len(data._held_out) == 3
+
+
+def test_pairs_of_a_split_that_is_validated_on_are_left_out_of_the_whole_set(tmp_path):
+    for split, count in (("train", 9), ("test", 3)):
+        make_pairs(tmp_path / "mine" / split, count)
+    whole = SourceConfig(path=str(tmp_path / "mine"))
+    judged = SourceConfig(path=str(tmp_path / "mine"), split="test")
+    data = LocalBlur([whole], validation=ValidationConfig(source=judged, samples=2))
+    data.setup("fit")
+    left = data._parts[0].samples
+    names = [left.samples.source.names[number] for number in left.numbers]
+    assert (len(names), len(data._held_out)) == (10, 2)
+    assert [name for name in names if name.startswith("test")] == ["test/1"]
 
 
 def test_a_single_pair_cannot_be_left_out(tmp_path):

@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 
 from unsmear.data.crops import AIMED_PATCHES, crop_patch, turn_patch
 from unsmear.data.pool import SamplePool, bytes_to_unit
-from unsmear.data.sources import LAYOUTS, PairSource, open_source
+from unsmear.data.sources import LAYOUTS, FileSource, open_source
 from unsmear.data.triple import BlurTriple
 from unsmear.errors import InputError
 
@@ -82,7 +82,7 @@ class MaskedPairs:
         masks: what a pair without a mask gets, see `SourceConfig`.
     """
 
-    def __init__(self, source: PairSource, masks: MaskRule = "computed") -> None:
+    def __init__(self, source: FileSource, masks: MaskRule = "computed") -> None:
         self.source = source
         self.masks: MaskRule = masks
 

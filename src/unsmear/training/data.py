@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -23,7 +23,14 @@ from unsmear.data import (
     training_library,
     validation_samples,
 )
-from unsmear.data.mixture import SYNTHESIS, PatchMixture, Samples, SourceConfig, open_parts
+from unsmear.data.mixture import (
+    SYNTHESIS,
+    MaskedPairs,
+    PatchMixture,
+    Samples,
+    SourceConfig,
+    open_parts,
+)
 from unsmear.data.pool import bytes_to_unit
 from unsmear.errors import InputError
 from unsmear.training.config import Phase, PoolConfig, ValidationConfig, check_phases
@@ -103,20 +110,26 @@ class LocalBlur(L.LightningDataModule):
 
     def _hold_out(self, source: SourceConfig) -> CutSamples:
         """Open the pairs to validate on, and take them from a part that trains on the same."""
-        (part,) = open_parts([source])
-        shared = [_place(each) == _place(source) for each in self.sources]
+        (judged,) = open_parts([source])
+        pictures = _pictures(judged.samples)
+        trained = [_pictures(part.samples) for part in self._parts]
         count = self.validation.samples
-        if any(shared):
-            if len(part.samples) < 2:
+        for own in trained:
+            if set(own).isdisjoint(pictures):
+                continue
+            if len(own) < 2:
                 raise InputError(
                     f"{source.path} holds a single pair: add some to leave out for validation, or "
                     "name others as data.validation.source"
                 )
-            count = min(count, max(1, len(part.samples) // MOST_HELD_OUT))
-        held_out = CutSamples(part.samples, count, self.validation.size)
+            count = min(count, max(1, len(own) // MOST_HELD_OUT))
+        held_out = CutSamples(judged.samples, count, self.validation.size)
+        seen = {pictures[number] for number in held_out.numbers} if pictures else set()
         self._parts = tuple(
-            part._replace(samples=Remaining(part.samples, held_out.numbers)) if same else part
-            for part, same in zip(self._parts, shared, strict=True)
+            part
+            if seen.isdisjoint(own)
+            else part._replace(samples=Remaining(part.samples, _numbers_of(seen, own)))
+            for part, own in zip(self._parts, trained, strict=True)
         )
         return held_out
 
@@ -262,9 +275,15 @@ class CutSamples(Dataset[BlurTriple]):
         return bytes_to_unit(crop_patch(sample, size, np.random.default_rng(index), 1.0))
 
 
-def _place(source: SourceConfig) -> tuple[Path | None, str | None]:
-    """Where a source's pairs lie."""
-    return (None if source.path is None else Path(source.path).resolve()), source.split
+def _pictures(samples: Samples) -> list[str]:
+    """The blurred files of a data set's pairs, in order; none of synthesized samples."""
+    if not isinstance(samples, MaskedPairs):
+        return []
+    return [os.path.realpath(files.blurred) for files in samples.source.files]
+
+
+def _numbers_of(some: set[str], pictures: Sequence[str]) -> list[int]:
+    return [number for number, picture in enumerate(pictures) if picture in some]
 
 
 def _outlive_sigterm(_: int) -> None:
