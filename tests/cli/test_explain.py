@@ -53,6 +53,14 @@ def test_the_photo_itself_is_never_replaced(tmp_path: Path, checkpoint: Path, ru
     assert photo.read_bytes() == before
 
 
+def test_a_name_that_is_no_text_is_spelt_out(photo: Path, checkpoint: Path, run: Run) -> None:
+    nameless = photo.rename(photo.with_name("p\udcff.png"))
+    words = ("explain", nameless, "-o", "why", "--model", checkpoint, "--device", "cpu")
+    ended = run(*words, plain=True)
+    assert ended.code == 0, ended.err
+    assert r"p\udcff.png" in Path("why/index.html").read_text(encoding="utf-8")
+
+
 def test_large_photos_are_made_smaller(photo: Path, checkpoint: Path, run: Run) -> None:
     words = ("explain", photo, "-o", "a/b", "--model", checkpoint, "--device", "cpu")
     ended = run(*words, "--size", 36, "--threshold", 0, plain=True)

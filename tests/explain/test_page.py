@@ -85,9 +85,3 @@ def test_sections_are_headings_that_links_lead_to(figures):
 def test_the_key_shows_the_colours_of_the_maps(figures):
     text = make_page("photo.jpg", {}, figures)
     assert ", ".join("#{:02x}{:02x}{:02x}".format(*each) for each in ANCHORS) in text
-
-
-def test_a_name_that_is_no_text_is_spelt_out(figures):
-    page = make_page("a\udcff.jpg", {"Network": "b\udcfe"}, figures).encode("utf-8")
-    assert rb"<h1>a\udcff.jpg</h1>" in page
-    assert rb"<dd>b\udcfe</dd>" in page

@@ -95,6 +95,10 @@ def test_unfit_files_are_refused(tmp_path, small_network):
     save_file({"a": torch.zeros(1)}, other)
     with pytest.raises(ModelError, match="no LMD-ViT"):
         load_model(other)
+    flat = {name: tensor.flatten() for name, tensor in small_network.state_dict().items()}
+    save_file(flat, other)
+    with pytest.raises(ModelError, match="numbers of axes"):
+        load_model(other)
     ours = save_model(small_network, tmp_path / "net.safetensors")
     with pytest.raises(ModelError, match="do not fit"):
         load_model(ours, embed_dim=8)

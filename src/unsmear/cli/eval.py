@@ -270,16 +270,11 @@ class Places(NamedTuple):
             else:
                 write_text(Path(self.json), text + "\n")
         if self.csv is not None:
-            write_text(self.csv, _as_text(as_csv(evaluation)))
+            write_text(self.csv, as_csv(evaluation))
         if self.report is not None:
-            write_text(self.report, _as_text(make_report(evaluation)))
+            write_text(self.report, make_report(evaluation))
         if self.curve is not None:
-            write_text(self.curve, _as_text(draw_curve(evaluation.runs)))
-
-
-def _as_text(words: str) -> str:
-    """What can be written as UTF-8: a file's name need not be text, and is escaped."""
-    return words.encode("utf-8", "backslashreplace").decode("utf-8")
+            write_text(self.curve, draw_curve(evaluation.runs))
 
 
 def _show(evaluation: Evaluation, *, beside: bool) -> None:

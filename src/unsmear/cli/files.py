@@ -11,12 +11,14 @@ from unsmear.errors import OutputError
 def write_text(path: Path, text: str) -> None:
     """Write a file under a passing name and give it its own in one step.
 
+    What is no text, as a file's name need not be, is spelt out.
+
     Raises:
         OutputError: it cannot be written.
     """
     temporary = path.with_name(f".unsmear-{secrets.token_hex(8)}.tmp")
     try:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
         temporary.replace(path)
     except OSError as error:
         raise OutputError(

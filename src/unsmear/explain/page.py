@@ -31,7 +31,7 @@ def make_page(title: str, facts: Mapping[str, str], figures: Sequence[Figure]) -
         (heading, [(figure, _uri(figure)) for figure in group])
         for heading, group in groupby(figures, lambda figure: figure.section)
     ]
-    page = environment.from_string(template.read_text(encoding="utf-8")).render(
+    return environment.from_string(template.read_text(encoding="utf-8")).render(
         version=__version__,
         title=title,
         facts=facts,
@@ -39,8 +39,6 @@ def make_page(title: str, facts: Mapping[str, str], figures: Sequence[Figure]) -
         heat=", ".join(map(_hex, ANCHORS)),
         mark=_hex(MARK),
     )
-    # A file name need not be text.
-    return page.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _uri(figure: Figure) -> str:

@@ -74,16 +74,18 @@ def infer_config(state: Mapping[str, Tensor]) -> LMDViTConfig:
     is assumed.
 
     Raises:
-        ModelError: the names are not those of an LMD-ViT.
+        ModelError: the names or the numbers of axes are not those of an LMD-ViT.
     """
     try:
         places = [f"encoder.{i}" for i in range(4)] + ["bottleneck"]
         places += [f"decoder.{i}" for i in range(4)]
         tables = [state[f"{place}.blocks.0.attention.bias_table"] for place in places]
         expand = state["encoder.0.blocks.0.feed_forward.expand.weight"]
-        embed_dim = state["input_proj.weight"].shape[0]
+        first = state["input_proj.weight"]
     except KeyError as missing:
         raise ModelError(f"This is no LMD-ViT checkpoint: it has no {missing}.") from None
+    if any(weight.ndim != 2 for weight in (*tables, expand)) or first.ndim != 4:
+        raise ModelError("This is no LMD-ViT checkpoint: its weights have other numbers of axes.")
     depths = [
         1
         + max(
@@ -94,7 +96,7 @@ def infer_config(state: Mapping[str, Tensor]) -> LMDViTConfig:
         for place in places
     ]
     return LMDViTConfig(
-        embed_dim=embed_dim,
+        embed_dim=first.shape[0],
         depths=tuple(depths),
         num_heads=tuple(table.shape[1] for table in tables),
         window_size=(round(tables[0].shape[0] ** 0.5) + 1) // 2,
