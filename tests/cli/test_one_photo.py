@@ -37,6 +37,12 @@ def test_a_sharp_photo_comes_back_as_the_same_bytes_and_is_told(photo: Path, run
     assert Path("photo.unsmeared.png").read_bytes() == photo.read_bytes()
 
 
+def test_a_box_too_small_to_change_anything_says_so(photo: Path, run: Run) -> None:
+    ended = run(photo, "--box", "8,8,1,1")
+    assert ended.code == 0
+    assert "nothing changed in the marked part" in ended.out
+
+
 def test_only_the_box_changes(photo: Path, run: Run) -> None:
     assert run(photo, "--box", "8,8,16,24", "--box", "40,0,8,8").code == 0
     changed = (pixels(Path("photo.unsmeared.png")) != pixels(photo)).any(axis=2)

@@ -69,7 +69,7 @@ def _why_nothing(report: dict[str, Any], *, painted: bool, strength: float) -> s
     if report["warnings"]:
         return "Nothing changed."
     if painted:
-        return "Nothing to do: no motion blur was found where you painted."
+        return "Nothing changed where you painted; towards the border changes fade, so paint more."
     if report["blurred_fraction"] > 0:
         return "Nothing changed, though motion blur was found."
     return (
