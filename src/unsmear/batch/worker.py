@@ -188,7 +188,7 @@ class Worker:
         elif result.report.warnings:
             reason = "left as it was, see the warning"
         elif self.mask is not None or self.wishes.boxes:
-            reason = "nothing changed in the marked part; towards its border changes fade, mark more"
+            reason = "nothing changed in the marked part; changes fade near its border, mark more"
         elif result.report.blurred_fraction > 0:
             reason = "nothing changed, though motion blur was found"
         else:
