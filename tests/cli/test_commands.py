@@ -169,6 +169,8 @@ def test_train_hands_over(photo: Path, run: Run, monkeypatch: pytest.MonkeyPatch
         return Path("weights.safetensors")
 
     monkeypatch.setattr(import_module("unsmear.training.run"), "train", train)
+    for name in ("run.yaml", "more.yaml"):
+        Path(name).write_text("seed_everything: 0\n")
     assert run("train", "run.yaml", plain=True).out == "weights.safetensors\n"
     run("train", "run.yaml", "more.yaml", "--fresh", "--trainer.devices", "2", plain=True)
     files = ["--config=run.yaml", "--config=more.yaml"]
