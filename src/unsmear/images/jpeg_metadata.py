@@ -7,12 +7,14 @@ import warnings
 from collections.abc import Sequence
 
 from unsmear.images import exif
-from unsmear.images.jpeg_segments import APP0, APP1, APP2, APP14, COM, Segment
+from unsmear.images.iptc import iptc_in, resources_of
+from unsmear.images.jpeg_segments import APP0, APP1, APP2, APP13, APP14, COM, Segment
 from unsmear.images.metadata import Metadata, upright_xmp
 from unsmear.images.samples import Kind
 
 _EXIF, _XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
 _ICC, _MPF = b"ICC_PROFILE\0", b"MPF\0"
+_PHOTOSHOP = b"Photoshop 3.0\0"
 _MAX_PAYLOAD = 65533
 
 
@@ -38,7 +40,7 @@ def carried_segments(segments: Sequence[Segment], orientation: int) -> tuple[Seg
 
 
 def metadata_in(segments: Sequence[Segment]) -> Metadata:
-    """Colour profile, EXIF, XMP and resolution, each None where the file has none."""
+    """What the file carries beside its pixels, each None where it has none."""
     block = _first(segments, APP1, _EXIF)
     dpi = None
     jfif = _first(segments, APP0, b"JFIF\0")
@@ -49,8 +51,14 @@ def metadata_in(segments: Sequence[Segment]) -> Metadata:
             dpi = (across * per_inch, down * per_inch)
     if dpi is None and block is not None:
         dpi = exif.resolution(block)
+    is_commented = any(each.marker == COM and each.payload.strip(b"\0 ") for each in segments)
     return Metadata(
-        icc=_profile_of(segments), exif=block, xmp=_first(segments, APP1, _XMP), dpi=dpi
+        icc=_profile_of(segments),
+        exif=block,
+        xmp=_first(segments, APP1, _XMP),
+        dpi=dpi,
+        iptc=iptc_in(_resources_in(segments)),
+        bound=("comment",) if is_commented else (),
     )
 
 
@@ -59,6 +67,15 @@ def _first(segments: Sequence[Segment], marker: int, prefix: bytes) -> bytes | N
         if segment.marker == marker and segment.payload.startswith(prefix):
             return segment.payload[len(prefix) :]
     return None
+
+
+def _resources_in(segments: Sequence[Segment]) -> bytes:
+    """Photoshop's resources, which go on in the next segment where one is too short for them."""
+    return b"".join(
+        each.payload[len(_PHOTOSHOP) :]
+        for each in segments
+        if each.marker == APP13 and each.payload.startswith(_PHOTOSHOP)
+    )
 
 
 def _profile_of(segments: Sequence[Segment]) -> bytes | None:
@@ -113,14 +130,18 @@ def segments_from(metadata: Metadata, kind: Kind) -> tuple[Segment, ...]:
         across, down = (max(1, min(65535, round(d))) for d in metadata.dpi or (1, 1))
         jfif = struct.pack(">HBHHBB", 0x0102, int(metadata.dpi is not None), across, down, 0, 0)
         segments.append(Segment(APP0, b"JFIF\0" + jfif))
-    for prefix, block in ((_EXIF, metadata.exif), (_XMP, metadata.xmp)):
+    resources = metadata.iptc and resources_of(metadata.iptc)
+    for what, marker, prefix, block in (
+        ("EXIF", APP1, _EXIF, metadata.exif),
+        ("XMP", APP1, _XMP, metadata.xmp),
+        ("IPTC", APP13, _PHOTOSHOP, resources),
+    ):
         if block is None:
             continue
         if len(prefix) + len(block) > _MAX_PAYLOAD:
-            what = "EXIF" if prefix == _EXIF else "XMP"
             warnings.warn(f"its {what} data is too large for JPEG and is left out", stacklevel=2)
             continue
-        segments.append(Segment(APP1, prefix + block))
+        segments.append(Segment(marker, prefix + block))
     profile = metadata.icc_for(kind)
     if profile is not None:
         step = _MAX_PAYLOAD - 14

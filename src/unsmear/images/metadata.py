@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from unsmear.images import exif as exif_block
 
 _XMP_ORIENTATION = re.compile(rb"(tiff:Orientation\s*(?:=\s*[\"']|>)\s*)([1-8])(?=\s*[\"'<])")
+_NAMES = {"icc": "colour profile", "exif": "EXIF", "xmp": "XMP", "iptc": "IPTC captions"}
 _COLOUR_SPACES = {"grey": b"GRAY", "rgb": b"RGB ", "palette": b"RGB ", "cmyk": b"CMYK"}
 
 
@@ -20,12 +22,16 @@ class Metadata:
         exif: The EXIF block, from its byte order mark on, without JPEG's "Exif" prefix.
         xmp: The XMP packet.
         dpi: Dots per inch, across and down; None also where a file says nonsense.
+        iptc: The IPTC data: captions, keywords, bylines.
+        bound: What else the file holds that goes into no file of another format, in words.
     """
 
     icc: bytes | None = None
     exif: bytes | None = None
     xmp: bytes | None = None
     dpi: tuple[float, float] | None = None
+    iptc: bytes | None = None
+    bound: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.dpi is not None and not all(0.01 <= dots <= 1e5 for dots in self.dpi):
@@ -50,6 +56,16 @@ class Metadata:
             xmp=None if self.xmp is None else upright_xmp(self.xmp),
             dpi=dpi,
         )
+
+    def lost_in(self, held: Collection[str]) -> str:
+        """What a file of another format will not have, as a list in words; empty for nothing.
+
+        Args:
+            held: Those of the attributes `icc`, `exif`, `xmp` and `iptc` that the format has.
+        """
+        lost = [name for each, name in _NAMES.items() if each not in held and getattr(self, each)]
+        *most, last = [*lost, *self.bound] or [""]
+        return f"{', '.join(most)} and {last}" if most else last
 
     def icc_for(self, kind: str) -> bytes | None:
         """The colour profile if it speaks of such pixels: a CMYK profile says nothing about RGB.

@@ -9,7 +9,8 @@ from __future__ import annotations
 import io
 import logging
 import struct
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from unsmear.errors import OutputError
 from unsmear.images import exif
 from unsmear.images.exif import ByteOrder, Directory, Entry
 from unsmear.images.formats import Tell, Unreadable, too_large
+from unsmear.images.iptc import iptc_in
 from unsmear.images.metadata import Metadata
 from unsmear.images.picture import Picture, full_palette
 from unsmear.images.samples import Kind, Samples, convert
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 _XMP, _ICC = 700, 34675
+_IPTC, _PHOTOSHOP = 33723, 34377
 _SUBFILE, _SUBIFDS, _DNG_VERSION = 254, 330, 50706
 _CLASSIC_LIMIT = 1 << 32
 
@@ -74,6 +77,7 @@ class TiffSettings:
         alpha_tag: What the file says its extra channel is: 0 nothing, 1 premultiplied alpha, 2
             alpha.
         colormap: (3, N) uint16, the palette as stored.
+        photoshop: The tags of IPTC data and Photoshop's resources, of no use in an EXIF block.
     """
 
     order: ByteOrder = "<"
@@ -85,6 +89,7 @@ class TiffSettings:
     inverted: bool = False
     alpha_tag: int = 2
     colormap: np.ndarray | None = None
+    photoshop: Mapping[int, Entry] = field(default_factory=dict)
 
 
 def decode(data: bytes, max_pixels: int, tell: Tell) -> Picture:
@@ -110,7 +115,7 @@ def decode(data: bytes, max_pixels: int, tell: Tell) -> Picture:
         values = page.asarray(squeeze=False, maxworkers=1)
         colormap = page.colormap if kind == "palette" else None
         metadata = _metadata_of(main, order)
-        settings = _settings_of(page, order)
+        settings = _settings_of(page, order, main)
     samples = _samples_of(page, kind, values, colormap)
     orientation = metadata.orientation
     return Picture.from_samples(
@@ -144,7 +149,9 @@ def encode(picture: Picture) -> bytes:
     block_order = exif.byte_order(block or b"")
     if not isinstance(settings, TiffSettings):
         settings = TiffSettings(
-            order=block_order or "<", alpha_tag=1 if samples.premultiplied else 2
+            order=block_order or "<",
+            alpha_tag=1 if samples.premultiplied else 2,
+            photoshop=_photoshop_from(picture.metadata),
         )
     values, options = _stored(samples, settings)
     out = io.BytesIO()
@@ -163,6 +170,7 @@ def encode(picture: Picture) -> bytes:
     described = Directory()
     if block is not None and block_order == settings.order:
         described = next(exif.read_directories(block), described)
+    described.entries.update(settings.photoshop)
     return _with_tags(written, described, settings.order, picture.metadata)
 
 
@@ -252,7 +260,7 @@ def _samples_of(page: TiffPage, kind: Kind, values: np.ndarray, colormap: Any) -
     )
 
 
-def _settings_of(page: TiffPage, order: ByteOrder) -> TiffSettings:
+def _settings_of(page: TiffPage, order: ByteOrder, main: Directory) -> TiffSettings:
     compression = _LOSSLESS.get(int(page.compression), "zlib")
     tile = (page.tilelength, page.tilewidth) if page.is_tiled else None
     if tile is not None and (tile[0] % 16 or tile[1] % 16):
@@ -267,6 +275,7 @@ def _settings_of(page: TiffPage, order: ByteOrder) -> TiffSettings:
         inverted=int(page.photometric) == 0,
         alpha_tag=_alpha_tag(page),
         colormap=None if page.colormap is None else np.asarray(page.colormap),
+        photoshop={tag: main.entries[tag] for tag in (_IPTC, _PHOTOSHOP) if tag in main.entries},
     )
 
 
@@ -276,8 +285,9 @@ def _alpha_tag(page: TiffPage) -> int:
 
 
 def _metadata_of(main: Directory, order: ByteOrder) -> Metadata:
+    apart = _STRUCTURAL | {_IPTC, _PHOTOSHOP}
     kept = Directory(
-        {tag: entry for tag, entry in main.entries.items() if tag not in _STRUCTURAL}, main.below
+        {tag: entry for tag, entry in main.entries.items() if tag not in apart}, main.below
     )
     icc, xmp = (main.entries.get(tag) for tag in (_ICC, _XMP))
     return Metadata(
@@ -285,7 +295,15 @@ def _metadata_of(main: Directory, order: ByteOrder) -> Metadata:
         exif=exif.make_block(kept, order) if kept.entries or kept.below else None,
         xmp=(xmp and xmp.data) or None,
         dpi=exif.directory_resolution(main, order),
+        iptc=_iptc_of(main),
     )
+
+
+def _iptc_of(main: Directory) -> bytes | None:
+    own, resources = (main.entries.get(tag) for tag in (_IPTC, _PHOTOSHOP))
+    if own is not None and own.data.startswith(b"\x1c"):  # some programs turn its bytes round
+        return own.data
+    return None if resources is None else iptc_in(resources.data)
 
 
 def _is_preview(directory: Directory, order: ByteOrder) -> bool:
@@ -341,6 +359,13 @@ def _stored(samples: Samples, settings: TiffSettings) -> tuple[np.ndarray, dict[
     if settings.predictor and differences and samples.kind != "palette" and not bilevel:
         options["predictor"] = True
     return values, options
+
+
+def _photoshop_from(metadata: Metadata) -> dict[int, Entry]:
+    """The tags for a picture that comes from another format."""
+    if metadata.iptc is None:
+        return {}
+    return {_IPTC: Entry(7, len(metadata.iptc), metadata.iptc)}
 
 
 def _with_tags(written: bytes, described: Directory, order: ByteOrder, metadata: Metadata) -> bytes:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import secrets
 import stat
+import warnings
 from pathlib import Path
 
 from unsmear.errors import OutputError
@@ -19,6 +20,13 @@ _ENCODERS = {
     "TIFF": tiff.encode,
     "WEBP": webp.encode,
     "BMP": bmp.encode,
+}
+_HELD = {  # of what a photo may carry beside its pixels
+    "JPEG": ("icc", "exif", "xmp", "iptc"),
+    "PNG": ("icc", "exif", "xmp"),
+    "TIFF": ("icc", "exif", "xmp", "iptc"),
+    "WEBP": ("icc", "exif", "xmp"),
+    "BMP": (),
 }
 
 
@@ -39,6 +47,9 @@ def encode_picture(picture: Picture, format: str) -> bytes:
     wanted = format_named(format)
     if wanted == picture.format and not picture.is_changed and picture.original_bytes is not None:
         return picture.original_bytes
+    if wanted != picture.format and (lost := picture.metadata.lost_in(_HELD[wanted])):
+        name = "WebP" if wanted == "WEBP" else wanted
+        warnings.warn(f"{name} is written without the photo's {lost}", stacklevel=2)
     try:
         return _ENCODERS[wanted](picture)
     except MemoryError as error:
