@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from itertools import islice
 from pathlib import Path
@@ -47,6 +48,20 @@ def test_folders_that_cannot_be_read_are_told_and_not_called_empty() -> None:
         f"The folder {name} cannot be read (No such file or directory), so its photos are left "
         "out: check its permissions and its disk."
         for name in ("album/z", "more")
+    ]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes with names are POSIX's")
+@pytest.mark.parametrize("in_place", [False, True])
+def test_pipes_and_devices_in_folders_are_told_and_not_waited_for(in_place: bool) -> None:
+    make_file("album/a.png")
+    os.mkfifo("album/pipe.png")
+    Path("album/zero.png").symlink_to("/dev/zero")
+    plan = make_plan(["album"], Places(in_place=in_place))
+    assert [step.name for step in plan if isinstance(step, Job)] == ["album/a.png"]
+    assert problems(plan) == [
+        f"album/{name}.png is no file but a pipe, socket or device: move it elsewhere."
+        for name in ("pipe", "zero")
     ]
 
 

@@ -20,6 +20,7 @@ from unsmear.batch.jobs import (
     Places,
     check_destination,
     foresee,
+    is_file,
     is_picture_name,
     is_result,
     is_same,
@@ -111,7 +112,7 @@ class _Found:
         meets = self._meets_photos(folder, here)
         for name in names:
             job = self._job(folder, here / name)
-            problem = clashes.get(job.source)
+            problem = _no_file(here / name) or clashes.get(job.source)
             if problem is None and self.places.in_place:
                 problem = self._link(here / name)
             elif problem is None and self.places.output is not None:
@@ -322,6 +323,13 @@ def _clashes(jobs: list[Job]) -> dict[Path | None, str]:
 
 def _unless(problem: str | None, job: Job) -> Job | Ending:
     return job if problem is None else Ending(job, job, problem=problem)
+
+
+def _no_file(photo: Path) -> str | None:
+    """Why what lies in a folder is no photo whatever its name: a pipe is waited on for ever."""
+    if not os.path.exists(photo) or is_file(photo):  # noqa: PTH110 - Path.exists raises
+        return None
+    return f"{photo} is no file but a pipe, socket or device: move it elsewhere."
 
 
 def _left_out(error: OSError) -> Ending:
