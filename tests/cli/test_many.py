@@ -129,6 +129,19 @@ def test_failures_are_listed_and_the_rest_is_done(album: Path, run: Run) -> None
     assert Path("failed.tsv").read_text() == "photo\tproblem\n"
 
 
+@pytest.mark.parametrize("wrong", [("--device", "cuda"), ("--mask", "no.png")])
+def test_a_run_that_cannot_begin_leaves_the_table_of_failures(
+    album: Path, run: Run, wrong: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    table = "photo\tproblem\nold.png\tan old problem\n"
+    Path("failed.tsv").write_text(table)
+    for name in ("failed.tsv", "new.tsv"):
+        assert run("-r", album, "--failures", name, *wrong).code == 2
+    assert Path("failed.tsv").read_text() == table
+    assert not Path("new.tsv").exists()
+
+
 def test_what_failed_is_tried_again_though_an_older_result_is_there(album: Path, run: Run) -> None:
     run(*ALL)
     old = Path("out/a.png").read_bytes()

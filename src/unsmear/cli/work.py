@@ -148,16 +148,18 @@ class _Log:
             note(line)
         if ending.problem is not None:
             complain(ending.problem)
-            if self.failures is not None:
-                self.failures.add(ending)
         elif ending.outcome is not None:
             if self.figures is not None:
                 self.figures.add(ending.outcome.figures)
             self.telling.tell(ending.outcome.line)
+        if self.failures is not None:
+            self.failures.add(ending)
 
     def finish(self) -> int:
         """The run has ended; gives the exit code."""
         code = self.tally.code
+        if self.failures is not None:
+            self.failures.finish()
         try:
             if self.figures is not None:
                 self.figures.finish()
