@@ -53,6 +53,7 @@ def test_limits_that_make_no_sense_are_refused(wrong):
         Limits(**wrong)
 
 
-def test_a_timeout_that_is_no_number_is_refused():
-    with pytest.raises(InputError):
-        Limits(timeout=float("nan"))
+@pytest.mark.parametrize("timeout", ["nan", "inf"])
+def test_a_timeout_that_is_no_number_is_refused(timeout):
+    with pytest.raises(InputError, match=f"seconds, got {timeout}"):
+        Limits(timeout=float(timeout))

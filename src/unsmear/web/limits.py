@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from unsmear.errors import InputError
@@ -35,7 +36,7 @@ class Limits:
         for name in ("max_bytes", "max_pixels", "max_side"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is a whole number from 1, got {getattr(self, name)}.")
-        if not self.timeout > 0:
+        if not 0 < self.timeout < math.inf:
             raise InputError(f"The timeout is some seconds, got {self.timeout:g}.")
         if self.queue < 0:
             raise InputError(f"The queue holds some pictures, or none, got {self.queue}.")
