@@ -62,6 +62,17 @@ def test_a_picture_without_kept_windows_is_the_same_picture(mild_network, photo)
     assert not result.picture.is_changed
 
 
+def test_what_would_change_by_less_than_shows_stays_to_the_bit(mild_network, photo):
+    before = deblur(mild_network, photo)
+    with torch.no_grad():
+        mild_network.output_proj.weight.mul_(0)
+        mild_network.output_proj.bias.copy_(torch.tensor([0.7 / 255] * 3 + [20.0]))
+    result = deblur(mild_network, photo)
+    assert before.report.blurred_fraction > 0 == result.report.blurred_fraction
+    assert not result.picture.is_changed
+    assert deblur(mild_network, photo, dense=True).report.touched_fraction > 0.9
+
+
 def test_whole_gives_the_raw_output(mild_network, photo):
     result = deblur(mild_network, photo, whole=True)
     image = torch.from_numpy(photo / np.float32(255)).permute(2, 0, 1)[None]

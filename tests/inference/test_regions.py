@@ -2,7 +2,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from unsmear.inference.regions import SURE, number_regions, sure_regions
+from unsmear.inference.regions import (
+    FAINT,
+    SURE,
+    number_regions,
+    sure_regions,
+    visible_change,
+)
 
 
 def windows(*rows):
@@ -94,3 +100,45 @@ def test_a_long_winding_region_takes_few_rounds(monkeypatch):
     numbers = number_regions(cells)
     assert (numbers[cells] == 0).all()
     assert len(rounds) < 30
+
+
+def seen(change, kept=None):
+    """Where a change [H, W] of all colours of a grey picture stays."""
+    image = torch.full((3, *change.shape), 0.5)
+    kept = torch.ones(change.shape, dtype=torch.bool) if kept is None else kept
+    out = visible_change(kept, image, image + change)
+    assert not (out & ~kept).any()
+    return out
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_a_change_that_shows_nowhere_is_not_made(sign):
+    assert not seen(torch.full((40, 51), sign * FAINT * 0.99)).any()
+    assert seen(torch.full((40, 51), sign * FAINT * 1.01)).all()
+
+
+def test_what_shows_stays_with_its_surroundings():
+    change = torch.zeros(96, 96)
+    change[40:48, 40:48] = 30 / 255
+    out = seen(change)
+    assert out[24:64, 24:64].all()  # the cell and two to every side
+    assert out.sum() == 40 * 40
+
+
+def test_means_are_of_kept_pixels():
+    kept = torch.zeros(40, 40, dtype=torch.bool)
+    kept[:8, :3] = True
+    change = torch.where(kept, 1.01 * FAINT, 0.0)
+    assert torch.equal(seen(change, kept), kept)
+    assert not seen(torch.where(kept, 0.0, 1.0), kept).any()
+
+
+def test_colours_beyond_white_are_no_change():
+    image = torch.ones(3, 16, 16)
+    assert not visible_change(torch.ones(16, 16, dtype=torch.bool), image, image + 0.2).any()
+
+
+def test_what_is_not_finite_is_left_to_be_refused():
+    change = torch.zeros(40, 40)
+    change[20, 20] = torch.nan
+    assert seen(change)[20, 20]

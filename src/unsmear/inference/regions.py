@@ -1,8 +1,12 @@
-"""Of the regions that a network kept, those in which it is somewhere sure of the blur.
+"""Which of the kept windows to change: not where the network doubts, nor where nothing would show.
 
 Windows at a subject's border, or where it has little texture, look hardly blurred; that they
 belong to it shows only beside others. Alone, so doubtful a window is more often sharp. With this
 the threshold may be low, and yet a sharp photo stays as it is (hysteresis, as for Canny's edges).
+
+Smooth places, a sky or a soft background, are now and then taken for blurred, and restored to what
+they were but for a level here and there. Nobody would see the change, yet they would no longer be
+the photo's own numbers.
 """
 
 from __future__ import annotations
@@ -12,6 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 SURE = 12.0  # times the threshold's odds
+FAINT = 0.75 / 255  # mean change of a colour that shows nowhere
+FAINT_CELL = 8  # px
+FAINT_REACH = 2  # cells to every side that the mean is taken over
 
 
 def sure_regions(kept: Tensor, confidence: Tensor, threshold: float, side: int) -> Tensor:
@@ -39,6 +46,34 @@ def sure_regions(kept: Tensor, confidence: Tensor, threshold: float, side: int) 
     stays = torch.zeros(numbers.numel(), dtype=torch.bool)
     stays[numbers[sure]] = True
     pixels = stays[numbers].repeat_interleave(side, 0).repeat_interleave(side, 1)
+    return kept & pixels[:h, :w]
+
+
+def visible_change(kept: Tensor, image: Tensor, restored: Tensor) -> Tensor:
+    """Drop the cells around which restoring would change too little to be seen.
+
+    The mean is over the kept pixels of a cell of :data:`FAINT_CELL` pixels and of those within
+    :data:`FAINT_REACH` cells of it; a number that is not finite counts as seen.
+
+    Args:
+        kept: bool [H, W], pixels of kept windows.
+        image: float [3, H, W] in [0, 1], the input.
+        restored: like ``image``, what the network made of it; not clamped.
+
+    Returns:
+        bool [H, W], part of ``kept``.
+    """
+    if not kept.any():
+        return kept
+    h, w = kept.shape
+    change = torch.zeros(h, w)
+    for before, after in zip(image, restored, strict=True):  # one plane at a time spares memory
+        change += (after.clamp(0, 1) - before).abs_()
+    both = torch.stack([torch.where(kept, change / 3, 0.0), kept.float()])
+    cells = F.avg_pool2d(both, FAINT_CELL, ceil_mode=True)
+    summed = F.avg_pool2d(cells, 2 * FAINT_REACH + 1, stride=1, padding=FAINT_REACH)
+    seen = ~(summed[0] < FAINT * summed[1])
+    pixels = seen.repeat_interleave(FAINT_CELL, 0).repeat_interleave(FAINT_CELL, 1)
     return kept & pixels[:h, :w]
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from unsmear.inference.regions import sure_regions
+from unsmear.inference.regions import sure_regions, visible_change
 from unsmear.metrics import kept_pixels
 from unsmear.models import DeblurringNetwork, LMDViT
 
@@ -23,7 +23,7 @@ class Restoration(NamedTuple):
         restored: [3, H, W] float32, not clamped.
         blur_map: [H, W] float32 in [0, 1].
         kept: bool [H, W], pixels of the windows that the last pruned stage kept, but for regions
-            nowhere sure; all of them in networks that prune no windows.
+            nowhere sure and places where no change shows; all in networks that prune no windows.
         keep: [1, 1, h, w] 0/1 of each predictor in the rolled frame of its block, in network order.
         tiles: 1 for a picture computed whole.
     """
@@ -55,22 +55,27 @@ def restore_whole(
     """Restore [3, H, W] in one go, on the network's device."""
     with _reporting(network, progress):
         out = run_network(network, image, request)
-    return restoration_of(network, out, 0, *image.shape[-2:], request=request)
+    return restoration_of(network, out, 0, image, request)
 
 
 def restoration_of(
-    network: DeblurringNetwork, out: Any, index: int, height: int, width: int, request: Request
+    network: DeblurringNetwork, out: Any, index: int, image: Tensor, request: Request
 ) -> Restoration:
-    """One picture of a batch that a network computed whole, cut to its size."""
+    """One picture of a batch that a network computed whole, cut to its size.
+
+    Args:
+        network: the network.
+        out: what it gave back.
+        index: the picture's, in the batch.
+        image: [3, H, W] on the CPU, the picture itself.
+        request: what the network was asked.
+    """
+    height, width = image.shape[-2:]
     keep = tuple(maps[index : index + 1].cpu() for maps in decisions_of(network, out))
     blur_map = out.blur_map[index, 0, :height, :width].float().cpu()
-    return Restoration(
-        out.restored[index, :, :height, :width].float().cpu(),
-        blur_map,
-        kept_of(network, keep, blur_map, request),
-        keep,
-        1,
-    )
+    restored = out.restored[index, :, :height, :width].float().cpu()
+    kept = kept_of(network, keep, blur_map, image, restored, request)
+    return Restoration(restored, blur_map, kept, keep, 1)
 
 
 def decisions_of(network: DeblurringNetwork, out: Any) -> tuple[Tensor, ...]:
@@ -106,13 +111,19 @@ def window_sides(network: DeblurringNetwork) -> list[int]:
 
 
 def kept_of(
-    network: DeblurringNetwork, keep: Sequence[Tensor], blur_map: Tensor, request: Request
+    network: DeblurringNetwork,
+    keep: Sequence[Tensor],
+    blur_map: Tensor,
+    image: Tensor,
+    restored: Tensor,
+    request: Request,
 ) -> Tensor:
-    """Pixels to change: those of kept windows, unless the network had doubts all around."""
+    """Pixels to change: of kept windows, but for doubts all around and changes that do not show."""
     kept = last_kept(network, keep, *blur_map.shape)
     if not keep or request.dense or request.region is not None:
         return kept
-    return sure_regions(kept, blur_map, request.threshold, window_sides(network)[-1])
+    sure = sure_regions(kept, blur_map, request.threshold, window_sides(network)[-1])
+    return visible_change(sure, image, restored)
 
 
 def run_network(

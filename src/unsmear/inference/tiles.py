@@ -139,7 +139,7 @@ def restore_tiled(
         progress(1.0)
     assert made is not None
     restored, blur_map = made.restored[:, :height, :width], made.blur_map[:height, :width]
-    kept = kept_of(network, made.keep, blur_map, request)
+    kept = kept_of(network, made.keep, blur_map, image, restored, request)
     return Restoration(restored, blur_map, kept, made.keep, len(tiles))
 
 

@@ -58,6 +58,6 @@ class BatchDeblurrer(Deblurrer):
         )
         request = Request(steering.threshold, dense=steering.dense)
         return [
-            restoration_of(self.network, out, index, *image.shape[-2:], request=request)
+            restoration_of(self.network, out, index, image, request)
             for index, image in enumerate(images)
         ]
