@@ -30,6 +30,11 @@ def test_half_precision_halves_the_file(small_network, tmp_path):
     assert all(p.dtype == torch.float32 for p in load_model(half).parameters())
 
 
+def test_a_compiled_network_is_saved_as_what_it_wraps(small_network, tmp_path):
+    path = save_model(torch.compile(small_network), tmp_path / "net.safetensors")
+    assert same(load_model(path).state_dict(), small_network.state_dict())
+
+
 @pytest.mark.parametrize("prefix", ["", "module."])
 @pytest.mark.parametrize("nested", [True, False])
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])

@@ -134,7 +134,7 @@ def save_model(
     """Write a checkpoint that :func:`load_model` reads without anything else.
 
     Args:
-        network: what to save.
+        network: what to save; of one that ``torch.compile`` returned, the network inside.
         path: where; an existing file is replaced in one step.
         dtype: store in this type (``torch.float16`` halves the file); default as they are.
         metadata: more strings to keep with it, such as how it was trained.
@@ -142,6 +142,7 @@ def save_model(
     Raises:
         OutputError: the folder is not there.
     """
+    network = getattr(network, "_orig_mod", network)
     state = {
         k: v.detach().to("cpu", dtype or v.dtype).contiguous()
         for k, v in network.state_dict().items()
