@@ -35,8 +35,8 @@ PAGE = page(
             "unsmear eval --data ReLoBlur --model lmdvit.safetensors": "the paper's table",
             "unsmear eval --data mine --report mine.html": "NAME_blur, NAME_sharp, NAME_mask .png",
             "unsmear eval --data synthetic:data/train --json -": "the project's held-out samples",
-            "unsmear eval --data mine --sweep threshold=0.2:0.7:0.1 --sweep "
-            "pruned-stages=1-9,2-8,3-7,4-6,none": "the paper's ablations",
+            "unsmear eval --data mine --model lmdvit.safetensors --sweep threshold=0.2:0.7:0.1 "
+            "--sweep pruned-stages=1-9,2-8,3-7,4-6,none": "the paper's ablations",
             "unsmear eval --data mine --restorer NAFNet.pth": "a rival in the same run",
         }
     },

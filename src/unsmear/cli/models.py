@@ -27,9 +27,10 @@ def command(json: JsonSwitch = False) -> None:
         say(jsonlib.dumps(rows, indent=2))
         return
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table("model", "parameters", "cost", "weights", "trained on", "measured")
+    name = Column("model", no_wrap=True)  # to be copied from here, whole
+    table = Table(name, "parameters", "cost", "weights", "trained on", "measured")
     for row in rows:
         table.add_row(
             row["name"] + (" (default)" if row["name"] == DEFAULT_MODEL else ""),
