@@ -169,19 +169,6 @@ def test_adobe_cmyk_keeps_its_marker() -> None:
     assert after.info["adobe_transform"] == opened(data).info["adobe_transform"]
 
 
-def test_phone_jpeg_with_several_pictures() -> None:
-    first, second = Image.fromarray(scene()), Image.fromarray(255 - scene())
-    out = io.BytesIO()
-    first.save(out, "MPO", save_all=True, append_images=[second])
-    with pytest.warns(UserWarning, match="several pictures: only the first one is used") as caught:
-        picture = read_picture(out.getvalue())
-    assert len(caught) == 1
-    written = encode_picture(touched_corner(picture)[0], "JPEG")
-    assert b"MPF\0" not in written
-    with Image.open(io.BytesIO(written)) as image:
-        assert image.format == "JPEG"
-
-
 @pytest.mark.parametrize("progressive", [False, True])
 def test_a_film_behind_the_picture_is_kept(progressive: bool) -> None:
     thumbnail = pillow(Image.fromarray(scene()), "JPEG")

@@ -27,19 +27,19 @@ from PIL import Image, JpegImagePlugin
 from unsmear.errors import OutputError
 from unsmear.images.formats import Tell, Unreadable, too_large
 from unsmear.images.jpeg_blocks import change_blocks, component_weights, turn_blocks
+from unsmear.images.jpeg_following import following, with_following
 from unsmear.images.jpeg_metadata import (
     adobe_transform,
     carried_segments,
     is_adobe,
     metadata_in,
-    pictures_in,
     segments_from,
     stores_rgb,
 )
 from unsmear.images.jpeg_scan import Unkept
 from unsmear.images.jpeg_scan_reading import read_scan
 from unsmear.images.jpeg_scan_writing import write_scan
-from unsmear.images.jpeg_segments import APP0, COM, Segment, picture_end, split
+from unsmear.images.jpeg_segments import APP0, COM, Segment, split
 from unsmear.images.picture import Picture, pil_image
 from unsmear.images.samples import Kind, Samples, convert, orient
 
@@ -81,8 +81,15 @@ def decode(data: bytes, max_pixels: int, tell: Tell) -> Picture:
     """
     segments, scan = split(data)
     metadata = metadata_in(segments)
-    if pictures_in(segments) > 1:
+    has_further, behind = following(data)
+    bound = list(metadata.bound)
+    if has_further and metadata.orientation != 1:
         tell("several pictures")
+    elif has_further:
+        bound.append("further pictures")
+    if behind.strip(b"\0"):
+        bound.append("film" if b"ftyp" in behind else "trailing data")
+    metadata = replace(metadata, bound=tuple(bound))
     image = _open(segments, data[scan:])
     if image.size[0] * image.size[1] > max_pixels:
         raise too_large(image.size, max_pixels)
@@ -141,25 +148,20 @@ def encode(picture: Picture) -> bytes:
     settings = picture.settings
     if not isinstance(settings, JpegSettings):
         settings = JpegSettings(segments=segments_from(picture.metadata, samples.kind))
-    behind = b""
     if picture.format == "JPEG" and picture.original_bytes is not None:
-        behind = _behind(picture.original_bytes)
-        with contextlib.suppress(Unkept):
-            return _with_blocks_kept(picture, settings, picture.original_bytes) + behind
-        image = _stored_image(picture, settings, picture.original_bytes)
-    else:
-        image = pil_image(replace(samples, bit_depth=8))
-    return _join(settings.segments or (), _compress(image, settings), samples.size) + behind
+        return with_following(
+            _changed(picture, settings, picture.original_bytes), picture.original_bytes
+        )
+    image = pil_image(replace(samples, bit_depth=8))
+    return _join(settings.segments or (), _compress(image, settings), samples.size)
 
 
-def _behind(original: bytes) -> bytes:
-    """What follows the picture in its file, such as the film of a motion photo.
-
-    It is found from the file's end, and stays valid. Further pictures are found by offsets from the
-    beginning, which are not written again.
-    """
-    segments, scan = split(original)
-    return b"" if pictures_in(segments) > 1 else original[picture_end(original, scan) :]
+def _changed(picture: Picture, settings: JpegSettings, original: bytes) -> bytes:
+    """A changed picture alone, as near to its original as can be."""
+    with contextlib.suppress(Unkept):
+        return _with_blocks_kept(picture, settings, original)
+    image = _stored_image(picture, settings, original)
+    return _join(settings.segments or (), _compress(image, settings), picture.size)
 
 
 def _with_blocks_kept(picture: Picture, settings: JpegSettings, original: bytes) -> bytes:

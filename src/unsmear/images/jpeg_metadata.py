@@ -8,18 +8,18 @@ from collections.abc import Sequence
 
 from unsmear.images import exif
 from unsmear.images.iptc import iptc_in, resources_of
+from unsmear.images.jpeg_following import is_index
 from unsmear.images.jpeg_segments import APP0, APP1, APP2, APP13, APP14, COM, Segment
 from unsmear.images.metadata import Metadata, upright_xmp
 from unsmear.images.samples import Kind
 
 _EXIF, _XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
-_ICC, _MPF = b"ICC_PROFILE\0", b"MPF\0"
-_PHOTOSHOP = b"Photoshop 3.0\0"
+_ICC, _PHOTOSHOP = b"ICC_PROFILE\0", b"Photoshop 3.0\0"
 _MAX_PAYLOAD = 65533
 
 
 def carried_segments(segments: Sequence[Segment], orientation: int) -> tuple[Segment, ...]:
-    """The segments to write again: all that do not describe the encoding or other pictures."""
+    """The segments to write again: all that do not describe the encoding."""
     kept: list[Segment] = []
     for segment in segments:
         marker, payload = segment.marker, segment.payload
@@ -27,8 +27,8 @@ def carried_segments(segments: Sequence[Segment], orientation: int) -> tuple[Seg
             continue
         if is_adobe(segment):
             continue  # says how colours are coded; the encoder writes its own
-        if marker == APP2 and payload.startswith(_MPF):
-            continue  # offsets of further pictures, which are not written
+        if is_index(segment) and orientation != 1:
+            continue  # says where further pictures are: they would lie on their sides
         if marker == APP1 and payload.startswith(_EXIF):
             payload = _EXIF + exif.upright(payload[len(_EXIF) :], orientation)
         elif marker == APP1 and payload.startswith(_XMP):
@@ -90,18 +90,6 @@ def _profile_of(segments: Sequence[Segment]) -> bytes | None:
     if not pieces or sorted(pieces) != list(range(1, total + 1)):
         return None
     return b"".join(pieces[number] for number in sorted(pieces))
-
-
-def pictures_in(segments: Sequence[Segment]) -> int:
-    """How many pictures the file says that it holds (multi-picture format)."""
-    block = _first(segments, APP2, _MPF)
-    if block is None:
-        return 1
-    order = exif.byte_order(block)
-    index = next(exif.read_directories(block), None)
-    if order is None or index is None or 0xB001 not in index.entries:
-        return 1
-    return index.entries[0xB001].integer(order) or 1
 
 
 def stores_rgb(segments: Sequence[Segment], component_ids: list[int]) -> bool:

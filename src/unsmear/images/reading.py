@@ -31,13 +31,14 @@ def read_picture(
 ) -> Picture:
     """Read a JPEG, PNG, TIFF, WebP or BMP picture.
 
-    What the file is, its content decides and not its name. Of a file with several pictures the
-    first is used, with a warning.
+    What the file is, its content decides and not its name. Of a file with several pages or frames
+    the first is used, with a warning.
 
     Args:
         source: A path, the bytes of a file, or an open binary file.
         max_pixels: Width times height above which a picture is refused before it is decoded.
-        whole: Refuse a file with several pictures, since it is going to be replaced.
+        whole: Refuse a file of which only the first page, frame or picture can be kept, since it is
+            going to be replaced.
 
     Returns:
         The picture, turned upright.
