@@ -8,6 +8,7 @@ import warnings
 import zlib
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -18,7 +19,7 @@ from unsmear.errors import InputError
 from unsmear.images import encode_picture, read_picture
 from unsmear.images.formats import sniff
 
-from .makers import CASES, CASES_BY_NAME, Case, chunk, exif_block, pillow, png, scene, tiff
+from .makers import CASES, CASES_BY_NAME, Case, chunk, exif_block, grey, pillow, png, scene, tiff
 
 
 def refusal(source: object, **options: object) -> str:
@@ -46,6 +47,21 @@ def test_a_file_to_be_replaced_holds_one_picture(format: str, what: str) -> None
     data = pillow(Image.fromarray(scene()), format, **others)
     said = f"the data has several {what}, and only the first one would be left"
     assert refusal(data, whole=True).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        (
+            imagecodecs.jpeg8_encode(grey(np.uint16) >> 4, bitspersample=12),
+            "a JPEG of 12 bits per sample",
+        ),
+        (imagecodecs.ljpeg_encode(grey()), "a lossless JPEG"),
+        (imagecodecs.jpegls_encode(grey()), "a lossless JPEG"),
+    ],
+)
+def test_a_jpeg_of_another_process_is_not_called_damaged(data: bytes, what: str) -> None:
+    assert refusal(bytes(data)).startswith(f"the data is {what}, which is not supported:")
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "TIFF", "WEBP", "BMP"])

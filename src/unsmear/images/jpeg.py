@@ -44,6 +44,8 @@ from unsmear.images.picture import Picture, pil_image
 from unsmear.images.samples import Kind, Samples, convert, orient
 
 _MAX_SIDE = 65500  # libjpeg's own limit
+# Baseline, extended and progressive, coded by Huffman or arithmetically.
+_PROCESSES = (0xC0, 0xC1, 0xC2, 0xC9, 0xCA)
 _SUBSAMPLINGS: dict[tuple[tuple[int, int], ...], int] = {
     ((1, 1), (1, 1), (1, 1)): 0,
     ((2, 1), (1, 1), (1, 1)): 1,
@@ -80,6 +82,7 @@ def decode(data: bytes, max_pixels: int, tell: Tell) -> Picture:
         Unreadable: It is damaged, too large, or of a kind we do not read.
     """
     segments, scan = split(data)
+    _check_process(segments)
     metadata = metadata_in(segments)
     has_further, behind = following(data)
     bound = list(metadata.bound)
@@ -154,6 +157,20 @@ def encode(picture: Picture) -> bytes:
         )
     image = pil_image(replace(samples, bit_depth=8))
     return _join(settings.segments or (), _compress(image, settings), samples.size)
+
+
+def _check_process(segments: Sequence[Segment]) -> None:
+    """Refuse what is no damage, though libjpeg does not read it."""
+    for segment in segments:
+        if segment.is_frame and segment.marker not in _PROCESSES:
+            raise Unreadable(
+                "is a lossless JPEG, which is not supported: convert it to PNG or TIFF first"
+            )
+        if segment.is_frame and segment.payload[0] != 8:
+            raise Unreadable(
+                f"is a JPEG of {segment.payload[0]} bits per sample, which is not supported:"
+                " save it with 8 bits, or as PNG or TIFF, first"
+            )
 
 
 def _changed(picture: Picture, settings: JpegSettings, original: bytes) -> bytes:

@@ -25,8 +25,9 @@ class Segment:
 
     @property
     def is_frame(self) -> bool:
-        """Whether it is a frame header, of whatever process."""
-        return 0xC0 <= self.marker <= 0xCF and self.marker not in (DHT, 0xC8, 0xCC)
+        """Whether it is a frame header, of whatever process (JPEG-LS among them)."""
+        common = 0xC0 <= self.marker <= 0xCF and self.marker not in (DHT, 0xC8, 0xCC)
+        return common or self.marker == 0xF7
 
     def __bytes__(self) -> bytes:
         length = struct.pack(">H", len(self.payload) + 2)
