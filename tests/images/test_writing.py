@@ -104,6 +104,31 @@ def test_in_place_keeps_links_and_mode(changed: Picture, source: Path, tmp_path:
     assert stat.S_IMODE(source.stat().st_mode) == 0o640
 
 
+@pytest.mark.parametrize("in_place", [True, False])
+def test_a_protected_file_is_not_replaced(
+    in_place: bool,
+    changed: Picture,
+    source: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Such as a photo that was protected in the camera; a folder's permissions would allow it."""
+    # Nothing is protected from root, as whom tests may run.
+    monkeypatch.setattr(os, "access", lambda path, _: bool(path.stat().st_mode & 0o222))
+    before = source.read_bytes()
+    source.chmod(0o444)
+    link = tmp_path / "link.png"
+    link.symlink_to(source)
+    for path in (source, link):
+        with pytest.raises(OutputError, match=f"{path} is write-protected"):
+            write_picture(
+                changed, path, overwrite=True, in_place=in_place,
+                input_path=source if in_place else None,
+            )  # fmt: skip
+    assert source.read_bytes() == before
+    assert names(tmp_path) == ["link.png", "photo.png"]
+
+
 def test_in_place_keeps_the_format_that_the_content_has(source: Path, tmp_path: Path) -> None:
     rgba = np.dstack([scene(), np.arange(53, dtype=np.uint8)[None].repeat(37, axis=0)])
     wrong = tmp_path / "wrong.jpg"

@@ -123,14 +123,20 @@ def _check(
             raise OutputError(f"{destination} is a folder: give the name of a file")
         if status is not None and not stat.S_ISREG(status.st_mode):
             raise OutputError(f"{destination} is not an ordinary file: give another name")
-        if status is not None and input_path is not None and _is_same(input_path, status):
-            if not in_place:
-                raise OutputError(
-                    f"{destination} is the input itself: give another name, or allow in-place"
-                )
-            return target, stat.S_IMODE(status.st_mode)
-        if status is not None and not overwrite:
+        is_input = status is not None and input_path is not None and _is_same(input_path, status)
+        if is_input and not in_place:
+            raise OutputError(
+                f"{destination} is the input itself: give another name, or allow in-place"
+            )
+        if status is not None and not is_input and not overwrite:
             raise OutputError(f"{destination} already exists: allow overwriting, or another name")
+        # Moving a file over it would ask only for the folder's permission.
+        if status is not None and not os.access(target, os.W_OK):
+            raise OutputError(
+                f"{destination} is write-protected: make it writable, or give another name"
+            )
+        if status is not None and is_input:
+            return target, stat.S_IMODE(status.st_mode)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise OutputError(
