@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -130,23 +131,45 @@ def test_a_run_does_not_go_on_from_another_network_or_optimizer(arguments):
             train(arguments(f"--model.{change}"))
 
 
-def test_sigterm_saves_and_the_same_command_goes_on(folder, arguments, recipe):
-    """Schedulers send it to a run's whole process group, loaders included."""
-    recipe["data"]["workers"] = 1
-    words = ["train", arguments("--trainer.max_steps=100000")[0].removeprefix("--config=")]
+def begin(words):
+    """The command in a session of its own."""
+    settings, *more = words
     code = "import sys; from unsmear.cli.main import main; sys.exit(main(sys.argv[1:]))"
-    run = subprocess.Popen(
-        [sys.executable, "-c", code, *words, "--trainer.max_steps=100000", "--checkpoint_every=1"],
+    words = ["train", settings.removeprefix("--config="), *more]
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *words],
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         start_new_session=True,
     )
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_mistake_found_while_loading_is_one_sentence_and_the_end(recipe, arguments, workers):
+    recipe["data"] |= {"workers": workers, "phases": [{"patch_size": 128, "batch_size": 2}]}
+    run = begin(arguments())
+    try:
+        _, errors = run.communicate(timeout=120)
+    finally:
+        if run.returncode is None:
+            os.killpg(run.pid, signal.SIGKILL)
+    assert run.returncode == 2
+    said = [line for line in errors.decode().splitlines() if "unsmear:" in line]
+    assert len(said) == 1
+    assert re.search(r": 128 px patch of a 96x96 px sample: ask for smaller patches$", said[0])
+    assert "Traceback" not in errors.decode()
+
+
+def test_sigterm_saves_and_the_same_command_goes_on(folder, arguments, recipe):
+    """Schedulers send it to a run's whole process group, loaders included."""
+    recipe["data"]["workers"] = 1
+    run = begin(arguments("--trainer.max_steps=100000", "--checkpoint_every=1"))
     checkpoints = folder / "run" / "checkpoints"
     deadline = time.monotonic() + 120
     while not list(checkpoints.glob("*.ckpt")) and time.monotonic() < deadline:
         time.sleep(0.1)
     os.killpg(run.pid, signal.SIGTERM)
-    _, errors = run.communicate(timeout=60)
+    _, errors = run.communicate(timeout=120)
     assert run.returncode == 143
     assert "the same command goes on from there" in errors.decode()
     reached = torch.load(newest_checkpoint(checkpoints), weights_only=False)["global_step"]

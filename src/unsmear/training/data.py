@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
+import multiprocessing
 import os
 import signal
 from collections.abc import Iterator, Sequence
+from functools import cache, partial
+from multiprocessing.synchronize import Event
 from typing import Any
 
 import lightning as L
@@ -167,7 +171,7 @@ class LocalBlur(L.LightningDataModule):
                 batch_size * resumed.get("batches", 0),
             ),
             num_workers=self.workers,
-            worker_init_fn=_outlive_sigterm,
+            worker_init_fn=partial(_outlive_sigterm, _end_of_process()),
             drop_last=True,
             pin_memory=torch.cuda.is_available(),
             # Its own, or a resumed run would draw other random numbers than one in one piece.
@@ -286,9 +290,22 @@ def _numbers_of(some: set[str], pictures: Sequence[str]) -> list[int]:
     return [number for number, picture in enumerate(pictures) if picture in some]
 
 
-def _outlive_sigterm(_: int) -> None:
+@cache
+def _end_of_process() -> Event:
+    """Set when this process begins to end, before it has its loaders end."""
+    event = multiprocessing.Event()
+    atexit.register(event.set)
+    return event
+
+
+def _outlive_sigterm(end: Event, _: int) -> None:
     """A scheduler's SIGTERM goes to all processes; loaders are needed until the step is saved.
 
-    They end when the process that they load for has ended.
+    That of the process that they load for, which waits for them when it ends, must end them.
     """
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+    def handle(*_: Any) -> None:
+        if end.is_set():
+            os._exit(0)
+
+    signal.signal(signal.SIGTERM, handle)

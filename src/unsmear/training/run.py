@@ -161,7 +161,10 @@ def train(arguments: Sequence[str], *, resume: bool = True) -> Path:
     start = newest_checkpoint(checkpoints) if resume else None
     if start is not None:
         _check_start(start, cli.model)
-    trainer.fit(cli.model, cli.datamodule, ckpt_path=start, weights_only=False)
+    try:
+        trainer.fit(cli.model, cli.datamodule, ckpt_path=start, weights_only=False)
+    except UnsmearError as error:
+        raise type(error)(_own_words(error)) from None
     if trainer.global_step:
         cli.last.save(trainer)  # where it was the epochs that ran out
     if cli.stop.asked:
@@ -242,6 +245,12 @@ def _sentence(error: BaseException) -> str:
             return str(inner)
         inner = inner.__cause__ or inner.__context__
     return " ".join(str(error).split())
+
+
+def _own_words(error: UnsmearError) -> str:
+    """What an error says, without the loader's traceback that PyTorch puts before it."""
+    kind = type(error)
+    return str(error).rpartition(f"\n{kind.__module__}.{kind.__qualname__}: ")[2].strip()
 
 
 def _seed(seed: Any) -> int:
