@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unsmear.errors import InputError
-from unsmear.video.joining import SUFFIXES, container_format, decoding_times, wants_global_header
+from unsmear.video.joining import (
+    SUFFIXES,
+    coarsest_unit,
+    container_format,
+    decoding_times,
+    wants_global_header,
+)
 
 
 @given(st.lists(st.integers(-1000, 10**9), min_size=1, max_size=40, unique=True), st.integers(0, 4))
@@ -37,6 +44,20 @@ def test_without_reordering_they_are_the_times_of_showing() -> None:
 
 def test_a_b_frame_delays_by_one() -> None:
     assert decoding_times(np.array([0, 20, 10, 40, 30])) == [-10, 0, 10, 20, 30]
+
+
+@pytest.mark.parametrize(
+    ("shown", "unit"),
+    [
+        ([0], Fraction(1, 30)),
+        ([33, 0, 67, 100, 133], Fraction(1, 30)),  # rounded
+        ([16, 49, 83, 116, 149], Fraction(1, 30)),  # and begun between two
+        ([0, 40, 120, 160, 240], Fraction(40, 1000)),
+        ([0, 33, 67, 100, 101], Fraction(1, 1000)),
+    ],
+)
+def test_an_avi_counts_in_frames_where_it_can(shown: list[int], unit: Fraction) -> None:
+    assert coarsest_unit(np.array(shown), Fraction(1, 1000), Fraction(30)) == unit
 
 
 def test_every_ending_is_a_container_that_can_be_written() -> None:

@@ -215,6 +215,39 @@ def test_times_are_kept_where_a_container_stores_none(
     assert shown == sorted(shown)
 
 
+@pytest.mark.parametrize(("name", "rate"), [("in.mp4", "30000/1001"), ("in.mkv", "30")])
+def test_an_avi_has_no_empty_frames_where_frames_follow_evenly(
+    deblur, tmp_path: Path, name: str, rate: str
+) -> None:
+    """It counts time in frames: in a finer unit players see hundreds of them a second."""
+    source = write_clip(tmp_path / name, moving_square(12), rate=rate)
+    deblur(source, tmp_path / "out.avi", settings={"lossless": False})
+    with av.open(str(tmp_path / "out.avi")) as out:
+        stream = out.streams.video[0]
+        assert (stream.frames, stream.average_rate) == (12, Fraction(rate))
+
+
+def test_an_avi_of_uneven_frames_keeps_their_times(deblur, tmp_path: Path) -> None:
+    uneven = ("-vf", "select='not(mod(n,3))+not(mod(n,4))'", "-fps_mode", "vfr")
+    source = write_clip(tmp_path / "in.mp4", moving_square(20), *uneven)
+    deblur(source, tmp_path / "out.avi", settings={"lossless": False})
+    shown = [round(frame.time, 3) for frame in frames_of(source)]
+    with av.open(str(tmp_path / "out.avi")) as out:
+        found = [packet for packet in out.demux(video=0) if packet.size]
+        assert out.streams.video[0].average_rate == 25
+    assert [round(float(packet.dts * packet.time_base), 3) for packet in found] == shown
+
+
+def test_wmv_is_stored_in_the_order_of_showing(deblur, clip: Path, tmp_path: Path) -> None:
+    """It stores when frames are decoded and not when they are shown, as an AVI does."""
+    deblur(clip, tmp_path / "out.wmv", settings={"lossless": False, "piece": 10})
+    with av.open(str(tmp_path / "out.wmv")) as out:
+        stored = [float(packet.dts * packet.time_base) for packet in out.demux() if packet.size]
+    assert stored == pytest.approx([0.04 * number for number in range(10)], abs=0.001)
+    shown = [frame.pts for frame in frames_of(tmp_path / "out.wmv")[:-2]]
+    assert shown == sorted(shown)
+
+
 def test_sound_that_an_edit_list_cuts_away_stays_away(
     deblur, trimmed: Path, tmp_path: Path
 ) -> None:
@@ -325,6 +358,29 @@ def test_other_wishes_begin_again(deblur, clip: Path, tmp_path: Path, monkeypatc
     assert list(tmp_path.glob(".out.mp4.unsmear/*.npz"))
     steering = Steering(threshold=0.0, strength=0.5)
     assert deblur(clip, tmp_path / "out.mp4", steering=steering).resumed_frames == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="folders are locked where POSIX's locks are")
+@pytest.mark.parametrize("strength", [1.0, 0.5])
+def test_two_runs_at_once_do_not_mix(
+    deblur, clip: Path, tmp_path: Path, monkeypatch, strength: float
+) -> None:
+    """Neither a second run of the same command, nor one with other wishes."""
+    out = tmp_path / "out.mp4"
+    deblur(clip, tmp_path / "alone.mp4")
+    put = running._OpenPiece.put
+
+    def put_beside_another(self, ready, restorer):
+        if ready.seen.frame.number == 6:
+            monkeypatch.undo()
+            with pytest.raises(OutputError, match="another run"):
+                deblur(clip, out, steering=Steering(threshold=0.0, strength=strength))
+        put(self, ready, restorer)
+
+    monkeypatch.setattr(running._OpenPiece, "put", put_beside_another)
+    deblur(clip, out)
+    assert out.read_bytes() == (tmp_path / "alone.mp4").read_bytes()
+    assert not (tmp_path / ".out.mp4.unsmear").exists()
 
 
 KILLED = """

@@ -67,7 +67,7 @@ def wants_global_header(name: str) -> bool:
 
 def keeps_showing_times(name: str) -> bool:
     """Whether a container says when a frame is shown, besides the order of decoding."""
-    return name != "avi"
+    return name not in ("avi", "asf")
 
 
 def has_edit_lists(name: str) -> bool:
@@ -183,6 +183,29 @@ def decoding_times(times: np.ndarray) -> list[int]:
     return early + shown[: len(shown) - delay].tolist()
 
 
+def coarsest_unit(times: np.ndarray, time_base: Fraction, rate: Fraction) -> Fraction:
+    """The longest time of which an AVI can be made up that tells times apart as they are.
+
+    An AVI has a frame in every unit, an empty one where nothing is shown.
+
+    Args:
+        times: when frames are shown, in any order; differences may be off by a unit of the time
+            base, as Matroska rounds them.
+        time_base: seconds in a unit of theirs.
+        rate: frames a second on average.
+
+    Returns:
+        Seconds: a frame's where frames follow evenly, else the greatest that divides all steps.
+    """
+    shown = np.sort(times)
+    step, parts = (1 / (rate * time_base)).as_integer_ratio()  # units from frame to frame
+    numbers = (2 * parts * shown + step) // (2 * step)
+    off = (numbers - numbers[:1]) * step - (shown - shown[:1]) * parts
+    if (np.diff(numbers) > 0).all() and (np.abs(off) <= parts).all():
+        return 1 / rate
+    return int(np.gcd.reduce(np.diff(shown))) * time_base
+
+
 def _write(
     clip: Clip,
     recipe: Recipe,
@@ -196,6 +219,8 @@ def _write(
     settings = _settings(name, has_cover=any(map(is_cover, taken)))
     with av.open(str(path), "w", format=name, **settings) as output:
         video = _add_video(output, recipe, clip)
+        if name == "avi":
+            video.time_base = coarsest_unit(times, recipe.time_base, recipe.rate)
         own = {stream.index: _add_copy(output, stream) for stream in taken}
         output.metadata.update(_tags(clip.container.metadata))
         output.set_chapters(clip.container.chapters())
