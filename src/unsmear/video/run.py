@@ -157,19 +157,19 @@ def deblur_clip(
         warn_of_losses(clip, container)
         restorer = Restorer(deblurrer, steering, clip.size, clip.turn)
         key = _key(source, deblurrer, steering, settings, recipe)
-        pieces = Pieces(destination.with_name(f".{destination.name}.unsmear"), key)
-        done = pieces.tally().frames
-        run = _Run(clip, restorer, recipe, pieces, settings, done, progress)
-        stages(clip.packets(), run.decode, run.restore, run.write)
-        clip.warn_of_losses()
-        tally = pieces.tally()
-        if not tally.frames:
-            raise InputError(f"{source} has no frame that can be decoded: it may be damaged.")
-        if tally.changed or source.suffix.lower() != destination.suffix.lower():
-            join(clip, recipe, pieces.packets(), pieces.times(), destination)
-        else:
-            copy(source, destination)
-        pieces.remove()
+        with Pieces(destination.with_name(f".{destination.name}.unsmear"), key) as pieces:
+            done = pieces.tally().frames
+            run = _Run(clip, restorer, recipe, pieces, settings, done, progress)
+            stages(clip.packets(), run.decode, run.restore, run.write)
+            clip.warn_of_losses()
+            tally = pieces.tally()
+            if not tally.frames:
+                raise InputError(f"{source} has no frame that can be decoded: it may be damaged.")
+            if tally.changed or source.suffix.lower() != destination.suffix.lower():
+                join(clip, recipe, pieces.packets(), pieces.times(), destination)
+            else:
+                copy(source, destination)
+            pieces.remove()
         said = []
         if tally.refused:
             said.append(

@@ -12,7 +12,8 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from types import TracebackType
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ from unsmear.video.sequence import Memory
 from unsmear.video.steady import Verdict
 
 MANIFEST = "manifest.json"
+LOCK = "lock"
 
 
 class Coded(NamedTuple):
@@ -86,14 +88,14 @@ class Piece(NamedTuple):
 
 
 class Pieces:
-    """The pieces of one result.
+    """The pieces of one result; no other run has a hand in them until they are closed.
 
     Args:
         folder: where they lie; it is made.
         key: what they depend on. Pieces of another key are thrown away.
 
     Raises:
-        OutputError: the folder cannot be made or written to.
+        OutputError: the folder cannot be made or written to, or another run works in it.
     """
 
     def __init__(self, folder: Path, key: Mapping[str, Any]) -> None:
@@ -101,10 +103,18 @@ class Pieces:
         wanted = json.dumps(key, indent=2, sort_keys=True)
         manifest = folder / MANIFEST
         try:
+            folder.mkdir(exist_ok=True)
+            self._lock = _locked(folder / LOCK)
             if not (manifest.is_file() and manifest.read_text(encoding="utf-8") == wanted):
-                shutil.rmtree(folder, ignore_errors=True)
-                folder.mkdir()
+                for path in folder.iterdir():
+                    if path.name != LOCK:
+                        path.unlink()
                 manifest.write_text(wanted, encoding="utf-8")
+        except BlockingIOError:
+            raise OutputError(
+                f"{folder} is in use by another run for the same result: wait for its end, or "
+                "choose another name with -o."
+            ) from None
         except OSError as error:
             raise OutputError(
                 f"The folder {folder} for unfinished work cannot be made ({error.strerror}): "
@@ -113,6 +123,18 @@ class Pieces:
         self.count = 0
         while self._path(self.count).is_file():
             self.count += 1
+
+    def __enter__(self) -> Pieces:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._lock is not None:
+            self._lock.close()
 
     def add(self, piece: Piece) -> None:
         """Keep the next piece."""
@@ -178,6 +200,27 @@ def fingerprint(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def _locked(path: Path) -> BinaryIO | None:
+    """A file that keeps other runs out until it is closed, or its process dies.
+
+    Raises:
+        BlockingIOError: another run has it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return None
+    file = path.open("wb")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise
+    except OSError:  # a file system that knows no locks
+        pass
+    return file
 
 
 def _arrays(piece: Piece) -> dict[str, np.ndarray]:
