@@ -124,3 +124,12 @@ def test_nothing_is_said_where_nothing_is_lost(format: str) -> None:
         encode_picture(changed(data), format)
         full = with_photoshop(jpeg(comment=b"a comment"), resources_of(IPTC))
         encode_picture(changed(full), "JPEG")
+
+
+def test_extended_xmp_is_said_to_be_lost() -> None:
+    more = b"http://ns.adobe.com/xmp/extension/\0" + b"A" * 32 + struct.pack(">II", 4, 0) + b"<x/>"
+    data = jpeg(xmp=XMP % 1)
+    data = data[:2] + b"\xff\xe1" + struct.pack(">H", 2 + len(more)) + more + data[2:]
+    with pytest.warns(UserWarning, match="PNG is written without the photo's extended XMP"):
+        encode_picture(changed(data), "PNG")
+    assert more in encode_picture(changed(data), "JPEG")

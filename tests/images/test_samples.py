@@ -88,6 +88,13 @@ def test_alpha_passes_untouched() -> None:
     assert replace_touched(old, 255 - scene(), EVERYWHERE).alpha is old.alpha
 
 
+def test_inks_that_a_format_has_not_are_said() -> None:
+    samples = Samples("cmyk", np.zeros((37, 53, 4), np.uint8))
+    with pytest.warns(UserWarning, match="PNG cannot hold CMYK") as caught:
+        assert convert(samples, kinds=("grey", "rgb"), format="PNG").kind == "rgb"
+    assert len(caught) == 1
+
+
 def test_white_shines_through_with_one_warning() -> None:
     old = Samples("rgb", scene(), alpha=alpha())
     with pytest.warns(UserWarning, match="JPEG cannot hold transparency") as caught:

@@ -14,6 +14,7 @@ from unsmear.images.metadata import Metadata, upright_xmp
 from unsmear.images.samples import Kind
 
 _EXIF, _XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
+_MORE_XMP = b"http://ns.adobe.com/xmp/extension/\0"
 _ICC, _PHOTOSHOP = b"ICC_PROFILE\0", b"Photoshop 3.0\0"
 _MAX_PAYLOAD = 65533
 
@@ -51,14 +52,18 @@ def metadata_in(segments: Sequence[Segment]) -> Metadata:
             dpi = (across * per_inch, down * per_inch)
     if dpi is None and block is not None:
         dpi = exif.resolution(block)
-    is_commented = any(each.marker == COM and each.payload.strip(b"\0 ") for each in segments)
+    bound = []
+    if any(each.marker == COM and each.payload.strip(b"\0 ") for each in segments):
+        bound.append("comment")
+    if _first(segments, APP1, _MORE_XMP) is not None:
+        bound.append("extended XMP")
     return Metadata(
         icc=_profile_of(segments),
         exif=block,
         xmp=_first(segments, APP1, _XMP),
         dpi=dpi,
         iptc=iptc_in(_resources_in(segments)),
-        bound=("comment",) if is_commented else (),
+        bound=tuple(bound),
     )
 
 

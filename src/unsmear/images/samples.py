@@ -218,7 +218,7 @@ def convert(
         alpha: The kinds that may carry alpha. For "palette" that means transparent entries; for
             "grey" and "rgb" a whole channel.
         sixteen_bit: Whether the format has 16 bits per sample.
-        format: Its name, for the warning when transparency is lost.
+        format: Its name, for the warnings when transparency or inks are lost.
 
     Returns:
         Samples of one of `kinds`.
@@ -239,6 +239,12 @@ def convert(
         samples = replace(samples, key=None, alpha=channel, bit_depth=max(samples.bit_depth, 8))
     if samples.premultiplied and format != "TIFF":
         samples = _unmultiplied(samples)
+    if samples.kind == "cmyk" and "cmyk" not in kinds:
+        warnings.warn(
+            f"{format} cannot hold CMYK: the inks become RGB without a colour profile, and may look"
+            " different",
+            stacklevel=2,
+        )
     if samples.kind not in kinds or (samples.alpha is not None and samples.kind not in alpha):
         wants_alpha = samples.alpha is not None and "rgb" in alpha
         if samples.kind not in kinds or wants_alpha:
