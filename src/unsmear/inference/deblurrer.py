@@ -169,7 +169,7 @@ class Deblurrer:
             return region.float() if steering.whole else region_weight(region)
         if steering.whole or steering.dense:
             return torch.ones_like(result.blur_map)
-        return kept_weight(result.kept)
+        return kept_weight(result.shown)
 
     # --- memory ---
 

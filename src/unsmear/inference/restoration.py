@@ -23,7 +23,8 @@ class Restoration(NamedTuple):
         restored: [3, H, W] float32, not clamped.
         blur_map: [H, W] float32 in [0, 1].
         kept: bool [H, W], pixels of the windows that the last pruned stage kept, but for regions
-            nowhere sure and places where no change shows; all in networks that prune no windows.
+            nowhere sure; all of them in networks that prune no windows.
+        shown: bool [H, W], of these the ones to change: where it can be seen.
         keep: [1, 1, h, w] 0/1 of each predictor in the rolled frame of its block, in network order.
         tiles: 1 for a picture computed whole.
     """
@@ -31,6 +32,7 @@ class Restoration(NamedTuple):
     restored: Tensor
     blur_map: Tensor
     kept: Tensor
+    shown: Tensor
     keep: tuple[Tensor, ...]
     tiles: int
 
@@ -74,8 +76,7 @@ def restoration_of(
     keep = tuple(maps[index : index + 1].cpu() for maps in decisions_of(network, out))
     blur_map = out.blur_map[index, 0, :height, :width].float().cpu()
     restored = out.restored[index, :, :height, :width].float().cpu()
-    kept = kept_of(network, keep, blur_map, image, restored, request)
-    return Restoration(restored, blur_map, kept, keep, 1)
+    return settled(network, keep, blur_map, image, restored, request, tiles=1)
 
 
 def decisions_of(network: DeblurringNetwork, out: Any) -> tuple[Tensor, ...]:
@@ -110,20 +111,25 @@ def window_sides(network: DeblurringNetwork) -> list[int]:
     return [network.config.window_size * network.scale_of(n) for n, _ in network.predictor_places]
 
 
-def kept_of(
+def settled(
     network: DeblurringNetwork,
-    keep: Sequence[Tensor],
+    keep: tuple[Tensor, ...],
     blur_map: Tensor,
     image: Tensor,
     restored: Tensor,
     request: Request,
-) -> Tensor:
-    """Pixels to change: of kept windows, but for doubts all around and changes that do not show."""
+    tiles: int,
+) -> Restoration:
+    """Say of a whole picture which pixels are kept, and which to change.
+
+    All arguments are like the fields of :class:`Restoration`; ``image`` [3, H, W] is the input.
+    """
     kept = last_kept(network, keep, *blur_map.shape)
     if not keep or request.dense or request.region is not None:
-        return kept
-    sure = sure_regions(kept, blur_map, request.threshold, window_sides(network)[-1])
-    return visible_change(sure, image, restored)
+        return Restoration(restored, blur_map, kept, kept, keep, tiles)
+    kept = sure_regions(kept, blur_map, request.threshold, window_sides(network)[-1])
+    shown = visible_change(kept, image, restored)
+    return Restoration(restored, blur_map, kept, shown, keep, tiles)
 
 
 def run_network(

@@ -15,8 +15,8 @@ from unsmear.inference.restoration import (
     Request,
     Restoration,
     decisions_of,
-    kept_of,
     run_network,
+    settled,
     window_sides,
 )
 from unsmear.models import DeblurringNetwork, LMDViT
@@ -139,8 +139,7 @@ def restore_tiled(
         progress(1.0)
     assert made is not None
     restored, blur_map = made.restored[:, :height, :width], made.blur_map[:height, :width]
-    kept = kept_of(network, made.keep, blur_map, image, restored, request)
-    return Restoration(restored, blur_map, kept, made.keep, len(tiles))
+    return settled(network, made.keep, blur_map, image, restored, request, len(tiles))
 
 
 def _tiles(network: DeblurringNetwork, frame: Tensor, tile: int) -> list[_Tile]:
