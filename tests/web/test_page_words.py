@@ -65,7 +65,7 @@ def test_it_says_when_there_is_nothing_to_do() -> None:
     assert "no motion blur was found." in said(False, blurred_fraction=0.0)
     assert "where you painted" in said(False, painted=True, blurred_fraction=0.0)
     assert said(False, strength=0) == "Nothing changed: the strength is 0."
-    assert said(False) == "Nothing changed, though motion blur was found."
+    assert said(False) == "Nothing changed: where motion blur was found, a change would not show."
 
 
 def test_warnings_are_passed_on() -> None:

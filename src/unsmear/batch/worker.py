@@ -190,7 +190,7 @@ class Worker:
         elif self.mask is not None or self.wishes.boxes:
             reason = "nothing changed in the marked part; changes fade near its border, mark more"
         elif result.report.blurred_fraction > 0:
-            reason = "nothing changed, though motion blur was found"
+            reason = "nothing changed: where motion blur was found, a change would not show"
         else:
             reason = "nothing to do: no motion blur found"
         return f"{reason}  {seconds}"

@@ -71,7 +71,7 @@ def _why_nothing(report: dict[str, Any], *, painted: bool, strength: float) -> s
     if painted:
         return "Nothing changed where you painted; towards the border changes fade, so paint more."
     if report["blurred_fraction"] > 0:
-        return "Nothing changed, though motion blur was found."
+        return "Nothing changed: where motion blur was found, a change would not show."
     return (
         "Nothing to do: no motion blur was found. "
         "If you see some, lower the threshold or paint over it."
