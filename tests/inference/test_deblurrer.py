@@ -73,6 +73,12 @@ def test_what_would_change_by_less_than_shows_stays_to_the_bit(mild_network, pho
     assert deblur(mild_network, photo, dense=True).report.touched_fraction > 0.9
 
 
+@pytest.mark.parametrize("thing", [b"bytes", None, torch.zeros(3, 8, 8)])
+def test_what_is_no_photo_is_told(small_network, thing):
+    with pytest.raises(InputError, match=rf"array.*{type(thing).__name__}"):
+        deblur(small_network, thing)
+
+
 def test_whole_gives_the_raw_output(mild_network, photo):
     result = deblur(mild_network, photo, whole=True)
     image = torch.from_numpy(photo / np.float32(255)).permute(2, 0, 1)[None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 import warnings
 from collections.abc import Iterable
@@ -256,7 +257,12 @@ def _as_picture(photo: Photo) -> Picture:
         return Picture.from_pil(photo)
     if isinstance(photo, np.ndarray):
         return Picture.from_array(photo)
-    return read_picture(Path(photo))
+    if isinstance(photo, str | os.PathLike):
+        return read_picture(Path(photo))
+    raise InputError(
+        "A photo is a path, a Picture, a PIL image or a NumPy array of integers, got "
+        f"{type(photo).__name__}."
+    )
 
 
 def as_tensor(rgb: np.ndarray) -> Tensor:
