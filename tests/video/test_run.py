@@ -1,12 +1,7 @@
-"""Clips through the engine: what changes, what stays, and what survives a kill."""
+"""Clips through the engine: what changes, and what stays."""
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-import time
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,7 +12,6 @@ from av.stream import Disposition
 
 from unsmear.errors import InputError, OutputError
 from unsmear.inference import Steering
-from unsmear.video import run as running
 from unsmear.video.clip import Clip
 from unsmear.video.colours import planes_of
 
@@ -185,69 +179,6 @@ def test_a_turned_clip_is_shown_the_same_way(deblur, clip: Path, tmp_path: Path)
     assert (before.width, before.height) == (after.width, after.height) == (96, 64)
 
 
-def test_variable_frame_rate_and_a_late_start_are_kept(deblur, clip: Path, tmp_path: Path) -> None:
-    uneven = tmp_path / "uneven.mkv"
-    filters = r"setpts='(N*N*40+if(mod(N\,3)\,7\,0))/1000/TB+0.5/TB'"
-    ffmpeg("-i", clip, "-vf", filters, "-fps_mode", "passthrough", "-copyts", uneven)
-    deblur(uneven, tmp_path / "out.mkv")
-    shown = times(tmp_path / "out.mkv")
-    assert shown == times(uneven)
-    steps = np.diff([pts for pts, _ in shown])
-    assert len(set(steps.tolist())) > 3
-    assert shown[0][0] != 0
-
-
-@pytest.mark.parametrize(
-    ("name", "codec"), [("in.mp4", "libx264"), ("in.avi", "mpeg4"), ("in.avi", "libx264")]
-)
-@pytest.mark.parametrize("b_frames", [0, 2])
-def test_times_are_kept_where_a_container_stores_none(
-    deblur, tmp_path: Path, name: str, codec: str, b_frames: int
-) -> None:
-    """An AVI says when a frame is decoded; FFmpeg's guess of when it is shown is late by one."""
-    source = write_clip(tmp_path / name, moving_square(12), "-bf", str(b_frames), codec=codec)
-    deblur(source, tmp_path / "out.avi", settings={"lossless": False, "piece": 12})
-    with av.open(str(tmp_path / "out.avi")) as out:
-        found = [packet for packet in out.demux(video=0) if packet.size]
-    seconds = [round(float(packet.dts * packet.time_base), 3) for packet in found]
-    assert seconds == [round(0.04 * number, 3) for number in range(12)]
-    shown = [frame.pts for frame in frames_of(tmp_path / "out.avi")]
-    assert shown == sorted(shown)
-
-
-@pytest.mark.parametrize(("name", "rate"), [("in.mp4", "30000/1001"), ("in.mkv", "30")])
-def test_an_avi_has_no_empty_frames_where_frames_follow_evenly(
-    deblur, tmp_path: Path, name: str, rate: str
-) -> None:
-    """It counts time in frames: in a finer unit players see hundreds of them a second."""
-    source = write_clip(tmp_path / name, moving_square(12), rate=rate)
-    deblur(source, tmp_path / "out.avi", settings={"lossless": False})
-    with av.open(str(tmp_path / "out.avi")) as out:
-        stream = out.streams.video[0]
-        assert (stream.frames, stream.average_rate) == (12, Fraction(rate))
-
-
-def test_an_avi_of_uneven_frames_keeps_their_times(deblur, tmp_path: Path) -> None:
-    uneven = ("-vf", "select='not(mod(n,3))+not(mod(n,4))'", "-fps_mode", "vfr")
-    source = write_clip(tmp_path / "in.mp4", moving_square(20), *uneven)
-    deblur(source, tmp_path / "out.avi", settings={"lossless": False})
-    shown = [round(frame.time, 3) for frame in frames_of(source)]
-    with av.open(str(tmp_path / "out.avi")) as out:
-        found = [packet for packet in out.demux(video=0) if packet.size]
-        assert out.streams.video[0].average_rate == 25
-    assert [round(float(packet.dts * packet.time_base), 3) for packet in found] == shown
-
-
-def test_wmv_is_stored_in_the_order_of_showing(deblur, clip: Path, tmp_path: Path) -> None:
-    """It stores when frames are decoded and not when they are shown, as an AVI does."""
-    deblur(clip, tmp_path / "out.wmv", settings={"lossless": False, "piece": 10})
-    with av.open(str(tmp_path / "out.wmv")) as out:
-        stored = [float(packet.dts * packet.time_base) for packet in out.demux() if packet.size]
-    assert stored == pytest.approx([0.04 * number for number in range(10)], abs=0.001)
-    shown = [frame.pts for frame in frames_of(tmp_path / "out.wmv")[:-2]]
-    assert shown == sorted(shown)
-
-
 def test_sound_that_an_edit_list_cuts_away_stays_away(
     deblur, trimmed: Path, tmp_path: Path
 ) -> None:
@@ -316,102 +247,6 @@ def test_steadied_masks_flicker_less(deblur, monkeypatch, tmp_path: Path) -> Non
     assert blinking.changed_frames == 5
     assert steadied.changed_frames >= 8
     assert steadied.flicker < 0.5 * blinking.flicker
-
-
-# --- resuming ---
-
-
-def test_a_run_that_was_broken_off_goes_on(deblur, clip, tmp_path: Path, monkeypatch) -> None:
-    deblur(clip, tmp_path / "through.mp4")
-    put = running._OpenPiece.put
-
-    def stop_at_six(self, ready, restorer):
-        if ready.seen.frame.number == 6:
-            raise KeyboardInterrupt
-        put(self, ready, restorer)
-
-    monkeypatch.setattr(running._OpenPiece, "put", stop_at_six)
-    with pytest.raises(KeyboardInterrupt):
-        deblur(clip, tmp_path / "resumed.mp4")
-    assert not (tmp_path / "resumed.mp4").exists()
-    numbers = []
-
-    def count(self, ready, restorer):
-        numbers.append(ready.seen.frame.number)
-        put(self, ready, restorer)
-
-    monkeypatch.setattr(running._OpenPiece, "put", count)
-    report = deblur(clip, tmp_path / "resumed.mp4")
-    assert numbers == [4, 5, 6, 7, 8, 9]  # the first piece of four was there
-    assert (report.resumed_frames, report.frames) == (4, 10)
-    assert (tmp_path / "resumed.mp4").read_bytes() == (tmp_path / "through.mp4").read_bytes()
-
-
-def test_other_wishes_begin_again(deblur, clip: Path, tmp_path: Path, monkeypatch) -> None:
-    def stop(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(running, "join", stop)
-    with pytest.raises(KeyboardInterrupt):
-        deblur(clip, tmp_path / "out.mp4")
-    monkeypatch.undo()
-    assert list(tmp_path.glob(".out.mp4.unsmear/*.npz"))
-    steering = Steering(threshold=0.0, strength=0.5)
-    assert deblur(clip, tmp_path / "out.mp4", steering=steering).resumed_frames == 0
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="folders are locked where POSIX's locks are")
-@pytest.mark.parametrize("strength", [1.0, 0.5])
-def test_two_runs_at_once_do_not_mix(
-    deblur, clip: Path, tmp_path: Path, monkeypatch, strength: float
-) -> None:
-    """Neither a second run of the same command, nor one with other wishes."""
-    out = tmp_path / "out.mp4"
-    deblur(clip, tmp_path / "alone.mp4")
-    put = running._OpenPiece.put
-
-    def put_beside_another(self, ready, restorer):
-        if ready.seen.frame.number == 6:
-            monkeypatch.undo()
-            with pytest.raises(OutputError, match="another run"):
-                deblur(clip, out, steering=Steering(threshold=0.0, strength=strength))
-        put(self, ready, restorer)
-
-    monkeypatch.setattr(running._OpenPiece, "put", put_beside_another)
-    deblur(clip, out)
-    assert out.read_bytes() == (tmp_path / "alone.mp4").read_bytes()
-    assert not (tmp_path / ".out.mp4.unsmear").exists()
-
-
-KILLED = """
-import sys, torch
-from unsmear.inference import Deblurrer, Steering
-from unsmear.video import VideoSettings, deblur_clip
-torch.set_num_threads(1)
-engine = Deblurrer(sys.argv[3], device="cpu", dtype="float32")
-settings = VideoSettings(lossless=True, piece=4)
-deblur_clip(sys.argv[1], sys.argv[2], engine, Steering(threshold=0.0), settings)
-"""
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="kill -9 is POSIX's")
-def test_a_killed_process_goes_on(deblur, checkpoint: Path, tmp_path: Path) -> None:
-    source = write_clip(tmp_path / "long.mp4", moving_square(40), "-crf", "10")
-    words = (source, tmp_path / "killed.mp4", checkpoint)
-    child = subprocess.Popen([sys.executable, "-c", KILLED, *map(str, words)])
-    pieces = tmp_path / ".killed.mp4.unsmear"
-    try:
-        while child.poll() is None and len(list(pieces.glob("*.npz"))) < 2:
-            time.sleep(0.02)
-    finally:
-        os.kill(child.pid, signal.SIGKILL)
-        child.wait()
-    assert not (tmp_path / "killed.mp4").exists()
-    report = deblur(source, tmp_path / "killed.mp4")
-    assert 8 <= report.resumed_frames <= 40
-    deblur(source, tmp_path / "through.mp4")
-    assert (tmp_path / "killed.mp4").read_bytes() == (tmp_path / "through.mp4").read_bytes()
-    assert not pieces.exists()
 
 
 # --- what cannot be used ---

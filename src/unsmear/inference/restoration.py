@@ -24,7 +24,7 @@ class Restoration(NamedTuple):
         blur_map: [H, W] float32 in [0, 1].
         kept: bool [H, W], pixels of the windows that the last pruned stage kept, but for regions
             nowhere sure; all of them in networks that prune no windows.
-        shown: bool [H, W], of these the ones to change: where it can be seen.
+        shown: bool [H, W], of these the ones to change; in the others it would not be seen.
         keep: [1, 1, h, w] 0/1 of each predictor in the rolled frame of its block, in network order.
         tiles: 1 for a picture computed whole.
     """

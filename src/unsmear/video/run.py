@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -157,7 +158,8 @@ def deblur_clip(
         warn_of_losses(clip, container)
         restorer = Restorer(deblurrer, steering, clip.size, clip.turn)
         key = _key(source, deblurrer, steering, settings, recipe)
-        with Pieces(destination.with_name(f".{destination.name}.unsmear"), key) as pieces:
+        folder = destination.with_name(f".{destination.name}.unsmear")
+        with closing(Pieces(folder, key)) as pieces:
             done = pieces.tally().frames
             run = _Run(clip, restorer, recipe, pieces, settings, done, progress)
             stages(clip.packets(), run.decode, run.restore, run.write)
