@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from importlib import import_module
 from pathlib import Path
 
@@ -18,6 +20,31 @@ from unsmear.models.dmphn import DMPHN, DMPHNConfig
 from unsmear.models.dmphn_released import to_released
 
 from .makers import Run, names, pixels
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "train settings.yaml",
+        "data check .",
+        "data synthesize --stills . -o out --count 1",
+        "mask --data . -o out",
+        "eval --data .",
+    ],
+)
+def test_a_missing_extra_is_one_sentence(words: str, tmp_path: Path) -> None:
+    """In a process of its own, where nothing is loaded yet."""
+    code = "import sys; sys.modules['cv2'] = None; from unsmear.cli.main import main; "
+    told = subprocess.run(
+        [sys.executable, "-c", code + f"sys.exit(main({words.split()}))"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert told.returncode == 2, told.stderr
+    (line,) = told.stderr.splitlines()
+    assert line.endswith("needs cv2, which is not installed: pip install 'unsmear[train]'")
 
 
 def test_models_lists_all(run: Run) -> None:

@@ -11,6 +11,7 @@ import typer
 
 from unsmear.cli import options
 from unsmear.cli.console import say
+from unsmear.cli.extras import needing
 from unsmear.cli.files import write_text
 from unsmear.cli.page import page
 from unsmear.errors import InputError, OutputError
@@ -199,7 +200,17 @@ def command(
     places.check(overwrite=overwrite)
 
     from unsmear.cli.progress import Bar
-    from unsmear.evaluation import Samples, Setting, compare, open_pairs, parse_sweep, plan, swept
+
+    with needing("train", "Evaluation"):
+        from unsmear.evaluation import (
+            Samples,
+            Setting,
+            compare,
+            open_pairs,
+            parse_sweep,
+            plan,
+            swept,
+        )
     from unsmear.runtime import tune_process
 
     base = Setting(
