@@ -1,8 +1,10 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch.optim.swa_utils import AveragedModel
 
-from unsmear.training.callbacks import AveragedWeights
+from unsmear.training.callbacks import AveragedWeights, ProgressBar
 
 
 def averaged(decay, values):
@@ -23,3 +25,10 @@ def test_the_memory_grows_up_to_its_decay():
     assert averaged(0.9, [0.0] * 200 + [1.0]) == pytest.approx(0.1)
     assert averaged(0.9, [0.0] * 200 + [1.0] * 2) == pytest.approx(0.19)
     assert averaged(0.999, [0.0] * 200 + [1.0]) == pytest.approx(9 / 210, rel=0.01)
+
+
+@pytest.mark.parametrize(("epochs", "says"), [(-1, "Epoch 1"), (3, "Epoch 1/2")])
+def test_the_progress_bar_names_the_last_epoch_only_where_there_is_one(epochs, says):
+    bar = ProgressBar()
+    bar._trainer = SimpleNamespace(max_epochs=epochs, sanity_checking=False)
+    assert bar._get_train_description(1).strip() == says

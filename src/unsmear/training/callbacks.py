@@ -156,3 +156,9 @@ class ProgressBar(RichProgressBar):
             left = (time.monotonic() - start) / done * (1 - before - done)
             metrics["left"] = f"{int(left // 3600)}:{int(left % 3600 // 60):02}:{int(left % 60):02}"
         return metrics
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        """Name the epoch; the last one too only where the run's length is told in epochs."""
+        if self.trainer.max_epochs != -1:
+            return super()._get_train_description(current_epoch)
+        return f"Epoch {current_epoch}".ljust(len(self.validation_description))

@@ -142,8 +142,12 @@ def train(arguments: Sequence[str], *, resume: bool = True) -> Path:
     """
     tune_process()
     torch.set_float32_matmul_precision("high")
-    # The command has read its own words already; Lightning suspects a mistake there.
-    warnings.filterwarnings("ignore", "LightningCLI's args parameter")
+    for not_the_users_doing in (
+        "LightningCLI's args parameter",  # the command has read its own words already
+        "Checkpoint directory .* exists and is not empty",  # as meant: a run goes on from there
+        r"`isinstance\(treespec, LeafSpec\)`",  # Lightning's use of torch
+    ):
+        warnings.filterwarnings("ignore", not_the_users_doing)
     try:
         cli = TrainingCLI(arguments)
     except (ArgumentError, ValueError, MisconfigurationException) as error:
