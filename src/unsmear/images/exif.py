@@ -176,16 +176,16 @@ def directory_resolution(directory: Directory, order: ByteOrder) -> tuple[float,
 
 
 def upright(block: bytes, turned: int) -> bytes:
-    """Say in a block that its pixels are upright now; every other byte stays where it is.
+    """Say in a block that its pixels are upright and new; every other byte stays where it is.
 
     Args:
         block: The block; anything that cannot be parsed comes back as it is.
         turned: The orientation that has been applied to the pixels, 1..8.
 
     Returns:
-        A block of the same length with orientation 1. When the pixels have been turned, the
-        preview picture (IFD1) is cut loose, since it would now lie on its side; when width and
-        height have changed places, so do their EXIF tags.
+        A block of the same length with orientation 1. The preview picture (IFD1) is cut loose, since
+        it shows what the picture was, perhaps on its side; when width and height have changed places,
+        so do their EXIF tags.
     """
     order = byte_order(block)
     first = next(read_directories(block), None)
@@ -195,11 +195,10 @@ def upright(block: bytes, turned: int) -> bytes:
     entry = first.entries.get(ORIENTATION)
     if entry is not None and entry.count >= 1 and entry.type in (3, 4):
         struct.pack_into(order + ("H" if entry.type == 3 else "I"), patched, entry.at, 1)
-    if turned != 1:
-        start = struct.unpack_from(order + "I", block, 4)[0]
-        end = start + 2 + 12 * struct.unpack_from(order + "H", block, start)[0]
-        if end + 4 <= len(block):
-            struct.pack_into(order + "I", patched, end, 0)
+    start = struct.unpack_from(order + "I", block, 4)[0]
+    end = start + 2 + 12 * struct.unpack_from(order + "H", block, start)[0]
+    if end + 4 <= len(block):
+        struct.pack_into(order + "I", patched, end, 0)
     if turned >= 5 and 34665 in first.below:
         _swap(patched, first.below[34665].entries, _PIXEL_X, _PIXEL_Y)
     if turned >= 5:
