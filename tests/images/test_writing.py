@@ -104,6 +104,38 @@ def test_in_place_keeps_links_and_mode(changed: Picture, source: Path, tmp_path:
     assert stat.S_IMODE(source.stat().st_mode) == 0o640
 
 
+def test_in_place_keeps_the_owner(
+    changed: Picture, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as of the photos of a user for whom root does it."""
+    given: list[tuple[Path, int, int]] = []
+
+    def chown(path: Path, user: int, group: int) -> None:
+        given.append((path, user, group))
+        raise PermissionError  # as for a user who is not root: the file is then theirs
+
+    monkeypatch.setattr(os, "chown", chown)
+    before = source.stat()
+    write_picture(changed, source, input_path=source, in_place=True)
+    assert [each[1:] for each in given] == [(before.st_uid, before.st_gid)]
+    assert given[0][0] != source
+    assert names(tmp_path) == ["photo.png"]
+
+
+def test_in_place_keeps_labels_and_not_the_time(changed: Picture, source: Path) -> None:
+    """Labels, or tags, of a file manager are extended attributes."""
+    if not hasattr(os, "setxattr"):
+        pytest.skip("this system has other ways")
+    try:
+        os.setxattr(source, "user.xdg.tags", b"cats,2024")
+    except OSError:
+        pytest.skip("this disk has no extended attributes")
+    os.utime(source, (1, 1))
+    write_picture(changed, source, input_path=source, in_place=True)
+    assert os.getxattr(source, "user.xdg.tags") == b"cats,2024"
+    assert source.stat().st_mtime > 1e9
+
+
 @pytest.mark.parametrize("in_place", [True, False])
 def test_a_protected_file_is_not_replaced(
     in_place: bool,

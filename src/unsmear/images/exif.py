@@ -183,9 +183,9 @@ def upright(block: bytes, turned: int) -> bytes:
         turned: The orientation that has been applied to the pixels, 1..8.
 
     Returns:
-        A block of the same length with orientation 1. The preview picture (IFD1) is cut loose, since
-        it shows what the picture was, perhaps on its side; when width and height have changed places,
-        so do their EXIF tags.
+        A block of the same length with orientation 1. The preview picture (IFD1) is cut loose,
+        since it shows what the picture was, perhaps on its side; when width and height have changed
+        places, so do their EXIF tags.
     """
     order = byte_order(block)
     first = next(read_directories(block), None)

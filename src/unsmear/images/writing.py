@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import shutil
 import stat
 import warnings
 from pathlib import Path
@@ -80,20 +81,20 @@ def write_picture(
         destination: Where to.
         overwrite: Whether a file that is already there may be replaced.
         input_path: The file the picture came from, which is not to be lost by mistake.
-        in_place: Whether the destination may be that file. It then keeps its permissions, and its
-            format even where its suffix says another one.
+        in_place: Whether the destination may be that file. It then keeps its owner, permissions and
+            extended attributes, and its format even where its suffix says another one.
 
     Raises:
         OutputError: The destination cannot, or must not, be written.
     """
     destination = Path(destination)
     format = format_of_path(destination)
-    target, mode = _check(destination, overwrite, input_path, in_place)
-    if mode is not None and picture.format is not None:  # in place
+    target, is_input = _check(destination, overwrite, input_path, in_place)
+    if is_input and picture.format is not None:
         format = picture.format
     data = encode_picture(picture, format)
     try:
-        _replace(target, data, mode)
+        _replace(target, data, keep=is_input)
     except OSError as error:
         reason = error.strerror or str(error)
         raise OutputError(
@@ -104,12 +105,11 @@ def write_picture(
 
 def _check(
     destination: Path, overwrite: bool, input_path: Path | None, in_place: bool
-) -> tuple[Path, int | None]:
+) -> tuple[Path, bool]:
     """Make sure the destination may be written.
 
     Returns:
-        The file that will be written, links resolved, and the permissions it must get if they are
-        not those of any new file.
+        The file that will be written, links resolved, and whether it is the input.
     """
     try:
         # os.path.realpath, unlike Path.resolve, does not raise where links run in circles.
@@ -135,14 +135,12 @@ def _check(
             raise OutputError(
                 f"{destination} is write-protected: make it writable, or give another name"
             )
-        if status is not None and is_input:
-            return target, stat.S_IMODE(status.st_mode)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise OutputError(
             f"{destination} cannot be written ({reason}): check the path and its permissions"
         ) from error
-    return target, None
+    return target, is_input
 
 
 def _is_same(input_path: Path, status: os.stat_result) -> bool:
@@ -153,7 +151,7 @@ def _is_same(input_path: Path, status: os.stat_result) -> bool:
         return False
 
 
-def _replace(target: Path, data: bytes, mode: int | None) -> None:
+def _replace(target: Path, data: bytes, *, keep: bool) -> None:
     temporary = target.with_name(f".unsmear-{secrets.token_hex(8)}.tmp")
     # Opened with 0o666, the kernel takes the umask off: the mode of any new file.
     handle = os.open(
@@ -164,10 +162,20 @@ def _replace(target: Path, data: bytes, mode: int | None) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        if mode is not None:
-            temporary.chmod(mode)
+        if keep:
+            _make_like(target, temporary)
         temporary.replace(target)
     except BaseException:  # also on Ctrl-C nothing half-written stays behind
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
+
+
+def _make_like(target: Path, temporary: Path) -> None:
+    """Give a file the owner, permissions and extended attributes of the one it is to replace."""
+    status = target.stat()
+    if hasattr(os, "chown"):
+        with contextlib.suppress(OSError):  # only root gives files away
+            os.chown(temporary, status.st_uid, status.st_gid)
+    shutil.copystat(target, temporary)
+    os.utime(temporary)  # it is written now
