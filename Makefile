@@ -21,7 +21,7 @@ demo: $(VENV)/.demo-installed
 	@echo "Before, blur map and after in one picture: $(CURDIR)/$(DEMO)/demo.png"
 
 test: $(VENV)/.dev-installed
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist worksteal $(ARGS)
 
 lint: $(VENV)/.dev-installed
 	$(BIN)/ruff check .

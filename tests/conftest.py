@@ -8,6 +8,9 @@ from pathlib import Path
 
 # Before torch is imported: threads that spin while they wait take the cores of other programs.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+if processes := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):  # they share the cores
+    share = (os.cpu_count() or 1) // int(processes)
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, share)))
 
 import pytest
 import torch
