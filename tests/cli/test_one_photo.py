@@ -363,6 +363,39 @@ def test_existing_map_and_figures_stay(photo: Path, run: Run) -> None:
         assert Path("x.png").read_bytes() == b"mine"
 
 
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("locked.png", "--in-place"), "locked.png is write-protected"),
+        (("link.png", "--in-place"), "link.png is write-protected"),
+        (("photo.png", "-o", "locked.png", "--overwrite"), "locked.png is write-protected"),
+        (("locked/in.png",), "locked is no folder"),
+        (("locked/in.png", "--in-place"), "locked is no folder"),
+        (("photo.png", "-o", "locked/out.png"), "locked is no folder"),
+        (("photo.png", "-o", "locked/deep/"), "locked is no folder"),
+        (("photo.png", "-o", "notes/deep/"), "notes is no folder"),
+        (("photo.png", "--blur-map", "locked/map.png"), "locked is no folder"),
+        (("photo.png", "link.png", "-o", "locked/deep"), "locked is no folder"),
+    ],
+)
+def test_a_result_that_could_not_be_written_costs_no_time(
+    words: tuple[str, ...], named: str, photo: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_photo(Path("locked.png")).chmod(0o444)
+    Path("link.png").symlink_to("locked.png")
+    make_photo(Path("locked/in.png"))
+    Path("locked").chmod(0o555)
+    Path("notes").write_text("a file")
+    # Nothing is protected from root, as whom tests may run.
+    monkeypatch.setattr("os.access", lambda path, _: bool(Path(path).stat().st_mode & 0o222))
+    monkeypatch.setattr("unsmear.batch.worker.Worker.deblur", lambda *_: pytest.fail("worked on"))
+    before = names()
+    ended = run(*words)
+    assert ended.code == 2
+    assert named in ended.err
+    assert names() == before
+
+
 def test_figures_that_could_not_be_written_cost_no_time(photo: Path, run: Run) -> None:
     if not Path("/proc/self").is_dir():
         pytest.skip("wants a folder in which nobody can make a file")

@@ -110,7 +110,7 @@ def check_destination(job: Job, places: Places) -> None:
     """Refuse a job whose files could not be written, before any time is spent on it.
 
     Raises:
-        OutputError: A file that is there, or a folder that is not.
+        OutputError: A file that is there or protected, or a folder that takes none.
     """
     for path in job.written:
         if path == job.destination and not job.suffix_is_ours:
@@ -118,6 +118,7 @@ def check_destination(job: Job, places: Places) -> None:
         if places.holds_input(path):
             raise OutputError(f"{path} is read for every photo: give the result another name.")
         if path == job.source and places.in_place:
+            _require_writable(path)
             continue
         if _is_folder(path):
             raise OutputError(f"{path} is a folder: give a file's name.")
@@ -127,6 +128,7 @@ def check_destination(job: Job, places: Places) -> None:
             )
         if os.path.lexists(path) and not job.may_replace(path, places):
             raise OutputError(f"{path} already exists: use --overwrite, or another name with -o.")
+        _require_writable(path)
 
 
 def _is_folder(path: Path) -> bool:
@@ -136,6 +138,19 @@ def _is_folder(path: Path) -> bool:
         raise OutputError(
             f"{path} cannot be written ({error.strerror}): choose another place with -o."
         ) from None
+
+
+def _require_writable(path: Path) -> None:
+    """Refuse a file that is protected, and one for which no folder can be had."""
+    real = Path(os.path.realpath(path))
+    if is_file(real) and not os.access(real, os.W_OK):
+        raise OutputError(f"{path} is write-protected: make it writable, or give another name.")
+    folder = next(filter(os.path.lexists, real.parents), real.parent)
+    if not (_is_folder(folder) and os.access(folder, os.W_OK | os.X_OK)):
+        raise OutputError(
+            f"{path} cannot be written, since {folder} is no folder in which files may be made: "
+            "choose another place."
+        )
 
 
 def settle(job: Job, format: str | None) -> Job:
