@@ -108,6 +108,32 @@ def test_several_pages(bigtiff: bool) -> None:
         assert len(again.pages) == 1
 
 
+def layered(order: str, key: bytes, size: int) -> bytes:
+    """A TIFF as Photoshop writes it, with a block of layers of a size."""
+    words = [b"8BIM", key] if order == ">" else [b"MIB8", key[::-1]]
+    block = b"".join(words) + struct.pack(order + "I", size) + bytes(size)
+    source = b"Adobe Photoshop Document Data Block\0" + block
+    tag = (37724, 7, len(source), source, True)
+    return tiff(scene(), photometric="rgb", byteorder=order, extratags=[tag])
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("key", [b"Layr", b"Lr16", b"Lr32"])
+def test_layers_are_told(order: str, key: bytes) -> None:
+    data = layered(order, key, 40)
+    with pytest.warns(UserWarning, match="has layers: only the picture they make is used"):
+        picture = read_picture(data)
+    assert b"Photoshop" not in encode_picture(changed(picture), "TIFF")
+    with pytest.raises(InputError, match="layers, and only the picture they make would be left"):
+        read_picture(data, whole=True)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_flattened_picture_has_no_layers() -> None:
+    read_picture(layered("<", b"Layr", 0), whole=True)
+    read_picture(layered(">", b"Patt", 40), whole=True)
+
+
 @pytest.mark.filterwarnings("error")
 def test_a_preview_page_is_no_second_page() -> None:
     out = io.BytesIO()
@@ -122,7 +148,7 @@ def test_a_preview_page_is_no_second_page() -> None:
     [
         (tiff(scene().astype(np.float32), photometric="rgb"), "32 bits per sample, not whole"),
         (tiff(scene().astype(np.uint32), photometric="rgb"), "32 bits per sample"),
-        (tiff(grey().astype(np.int16), photometric="minisblack"), "not whole"),
+        (tiff(grey().astype(np.int16), photometric="minisblack"), "16 bits per sample, signed"),
         (tiff(np.dstack([scene()] * 2), photometric="rgb", extrasamples=[0, 0, 0]), "6 channels"),
         (tiff(scene(), photometric="cielab"), "colour space"),
         (tiff(grey(), photometric="minisblack", extratags=[(50706, 1, 4, b"\1\4\0\0", True)]),

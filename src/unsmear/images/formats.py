@@ -60,8 +60,8 @@ _FOREIGN = (
 )
 
 
-Tell = Callable[[str], None]
-"""Takes what a file has more than one of, of which the first is read: "several pages"."""
+Tell = Callable[[str, str], None]
+"""Takes what a file has and what alone of it is read, such as "several pages", "the first one"."""
 
 
 class Unreadable(Exception):  # noqa: N818 - it never leaves this package

@@ -87,7 +87,7 @@ def decode(data: bytes, max_pixels: int, tell: Tell) -> Picture:
     has_further, behind = following(data)
     bound = list(metadata.bound)
     if has_further and metadata.orientation != 1:
-        tell("several pictures")
+        tell("several pictures", "the first one")
     elif has_further:
         bound.append("further pictures")
     if behind.strip(b"\0"):
@@ -188,7 +188,7 @@ def _with_blocks_kept(picture: Picture, settings: JpegSettings, original: bytes)
         Unkept: The coefficients of such a file cannot be had.
     """
     scan = turn_blocks(read_scan(original), settings.orientation)
-    before = decode(original, math.prod(picture.size), lambda _: None).samples.values
+    before = decode(original, math.prod(picture.size), lambda *_: None).samples.values
     change = np.subtract(picture.samples.values, before, dtype=np.int16)
     change = change.reshape(*before.shape[:2], -1)  # grey has no axis for channels
     segments, _ = split(original)

@@ -91,7 +91,7 @@ def decode(data: bytes, max_pixels: int, tell: Tell) -> Picture:
     if b"IDAT" not in first:
         raise Unreadable("ends before the picture begins: copy it again")
     if b"acTL" in first:
-        tell("several frames")
+        tell("several frames", "the first one")
     metadata = _metadata_of(chunks)
     orientation = metadata.orientation
     return Picture.from_samples(

@@ -32,13 +32,13 @@ def read_picture(
     """Read a JPEG, PNG, TIFF, WebP or BMP picture.
 
     What the file is, its content decides and not its name. Of a file with several pages or frames
-    the first is used, with a warning.
+    the first is used, and of one with layers what they make together, with a warning.
 
     Args:
         source: A path, the bytes of a file, or an open binary file.
         max_pixels: Width times height above which a picture is refused before it is decoded.
-        whole: Refuse a file of which only the first page, frame or picture can be kept, since it is
-            going to be replaced.
+        whole: Refuse a file of which only the first page, frame or picture can be kept, or no
+            layers, since it is going to be replaced.
 
     Returns:
         The picture, turned upright.
@@ -50,10 +50,10 @@ def read_picture(
     limit = max_pixels * _BYTES_PER_PIXEL + _METADATA_ROOM
     data = _bytes_of(source, name, limit)
     format = None
-    several: list[str] = []
+    parts: list[tuple[str, str]] = []
     try:
         format = sniff(data[:_HEAD], suffix)
-        picture = _DECODERS[format](data, max_pixels, several.append)
+        picture = _DECODERS[format](data, max_pixels, lambda *told: parts.append(told))
     except Unreadable as problem:
         raise InputError(f"{name} {problem}") from problem
     except MemoryError as error:
@@ -65,13 +65,13 @@ def read_picture(
         raise InputError(
             f"{name} is a damaged {format} file: open it in a picture editor and save it again"
         ) from error
-    for what in several:
+    for what, part in parts:
         if whole:
             raise InputError(
-                f"{name} has {what}, and only the first one would be left: write the result to "
-                "another file"
+                f"{name} has {what}, and only {part} would be left: write the result to another"
+                " file"
             )
-        warnings.warn(f"{name} has {what}: only the first one is used", stacklevel=2)
+        warnings.warn(f"{name} has {what}: only {part} is used", stacklevel=2)
     return picture
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -33,12 +34,14 @@ logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 _XMP, _ICC = 700, 34675
 _IPTC, _PHOTOSHOP = 33723, 34377
+_SOURCE = 37724  # of Photoshop: its layers, among other things
+_LAYERS = re.compile(rb"(8B(IM|64)(Layr|Lr16|Lr32)|(MI|46)B8(ryaL|61rL|23rL))(?!\0{4})")
 _SUBFILE, _SUBIFDS, _DNG_VERSION = 254, 330, 50706
 _CLASSIC_LIMIT = 1 << 32
 
 # Tags that say how the pixels are stored: written by tifffile, never copied.
 _STRUCTURAL = frozenset(
-    {_XMP, _ICC, 37724, 50255}
+    {_XMP, _ICC, _SOURCE, 50255}
     | {254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 277, 278, 279, 280, 281, 284}
     | {288, 289, 290, 291, 292, 293, 297, 301, 317, 318, 319, 320, 321, 322, 323, 324, 325, 330}
     | {332, 334, 336, 338, 339, 340, 341, 342, 347, 400, 529, 530, 531, 532, 559}
@@ -108,7 +111,10 @@ def decode(data: bytes, max_pixels: int, tell: Tell) -> Picture:
             "is a camera raw file, which is not supported: convert it to PNG, JPEG or TIFF first"
         )
     if sum(not _is_preview(directory, order) for directory in directories[1:]):
-        tell("several pages")
+        tell("several pages", "the first one")
+    source = main.entries.get(_SOURCE)
+    if source is not None and _LAYERS.search(source.data):
+        tell("layers", "the picture they make")
     with TiffFile(io.BytesIO(data), _multifile=False) as tiff:
         page: Any = tiff.pages.first
         kind = _check(page, max_pixels)
@@ -202,16 +208,16 @@ def _check(page: TiffPage, max_pixels: int) -> Kind:
     kind = kinds.get(photometric)
     bits = page.bitspersample
     channels = {"grey": 1, "rgb": 3, "palette": 1, "cmyk": 4}.get(kind or "", 0)
-    whole_numbers = int(page.sampleformat or 1) == 1
+    numbers = {1: "", 2: ", signed"}.get(int(page.sampleformat or 1), ", not whole numbers")
     most = 16 if kind != "palette" else 8
     if kind is None:
         raise Unreadable(
             "is a TIFF in a colour space that is not supported: save it as RGB or grey first"
         )
-    if not whole_numbers or bits not in (1, 2, 4, 8, 16) or bits > most:
+    if numbers or bits not in (1, 2, 4, 8, 16) or bits > most:
         raise Unreadable(
-            f"is a TIFF of {bits} bits per sample{'' if whole_numbers else ', not whole numbers'},"
-            " which is not supported: save it with 8 or 16 bits first"
+            f"is a TIFF of {bits} bits per sample{numbers}, which is not supported: save it with 8"
+            " or 16 bits first"
         )
     extra = samples - channels
     if extra not in (0, 1) or (extra and kind == "palette") or page.imagedepth != 1:

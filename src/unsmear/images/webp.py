@@ -30,7 +30,7 @@ def decode(data: bytes, max_pixels: int, tell: Tell) -> Picture:
     if size[0] * size[1] > max_pixels:
         raise too_large(size, max_pixels)
     if b"ANMF" in chunks:
-        tell("several frames")
+        tell("several frames", "the first one")
         values = np.array(WebPImagePlugin.WebPImageFile(io.BytesIO(data)))
     else:
         values = _decode_still(data)
