@@ -76,8 +76,9 @@ class Clip:
         self.total = max(1, self._stated or self._estimate())
         if first.picture.interlaced_frame:
             warnings.warn(
-                "the clip is interlaced; both fields are taken as one picture, and the result is "
-                "marked as progressive",
+                "the clip is interlaced: both fields are taken as one picture, so that what moves "
+                "stays combed, and the result is marked as progressive. Part the fields first, "
+                f"e.g. ffmpeg -i {path.name} -vf bwdif progressive.mkv",
                 stacklevel=2,
             )
         self.rewind()
