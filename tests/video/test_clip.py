@@ -2,8 +2,8 @@ import warnings
 from pathlib import Path
 
 import pytest
-
 from tests.video.makers import moving_square, write_clip
+
 from unsmear.video.clip import Clip
 
 INTERLACED = ("-vf", "setfield=tff", "-flags", "+ildct+ilme")
