@@ -14,7 +14,7 @@ from PIL import Image
 from unsmear.images import Picture, encode_picture, read_picture
 from unsmear.images.iptc import iptc_in, resources_of
 
-from .makers import XMP, exif_block, pillow, scene, tiff
+from .makers import XMP, chunk, exif_block, pillow, png, scene, tiff
 
 IPTC = b"\x1c\x02\x19\x00\x05train" + b"\x1c\x02\x78\x00\x11A train, arriving"
 OTHERS = b"8BIM\x04\x0a\x03odd\0\0\0\x01\x01\0" + b"8BIM\x04\x26\0\0\0\0\0\x02ab"
@@ -124,6 +124,38 @@ def test_nothing_is_said_where_nothing_is_lost(format: str) -> None:
         encode_picture(changed(data), format)
         full = with_photoshop(jpeg(comment=b"a comment"), resources_of(IPTC))
         encode_picture(changed(full), "JPEG")
+
+
+PATH_OF_A_CAT = struct.pack(">4sH6sI", b"8BIM", 2000, b"\x03cat\0\0", 26) + bytes(26)
+
+
+@pytest.mark.parametrize(
+    ("data", "format", "lost"),
+    [
+        (with_photoshop(jpeg(), OTHERS + PATH_OF_A_CAT), "TIFF", "Photoshop paths"),
+        (photo_tiff((34377, 1, len(PATH_OF_A_CAT), PATH_OF_A_CAT)), "JPEG", "Photoshop paths"),
+        (png(scene(), 8, 2, before=chunk(b"tEXt", b"Title\0a cat")), "JPEG", "text fields"),
+        (png(scene(), 8, 2, after=chunk(b"iTXt", b"Title" + bytes(5))), "TIFF", "text fields"),
+        (png(scene(), 8, 2, before=chunk(b"cICP", b"\x09\x10\0\x01")), "WEBP", "colour coding"),
+    ],
+)
+def test_what_no_other_format_has_is_said(data: bytes, format: str, lost: str) -> None:
+    with pytest.warns(UserWarning, match=f"is written without the photo's {lost}$"):
+        encode_picture(changed(data), format)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "data",
+    [
+        with_photoshop(jpeg(), OTHERS),
+        jpeg(exif=Image.Exif()),
+        tiff(scene(), photometric="rgb", resolution=(300, 300)),
+        png(scene(), 8, 2, before=chunk(b"pHYs", struct.pack(">IIB", 11811, 5906, 1))),
+    ],
+)
+def test_nothing_is_said_of_what_every_file_has(data: bytes) -> None:
+    encode_picture(changed(data), "BMP")
 
 
 def test_extended_xmp_is_said_to_be_lost() -> None:

@@ -46,6 +46,11 @@ def test_side_chunks_stay_byte_for_byte(depth: int) -> None:
         image.load()
 
 
+def test_an_xmp_packet_is_no_text_field() -> None:
+    packet = chunk(b"iTXt", b"XML:com.adobe.xmp" + bytes(5) + XMP % 1)
+    assert read_picture(png(scene(), 8, 2, before=packet)).metadata.bound == ()
+
+
 def test_resolution_turns_with_the_picture() -> None:
     sides = chunk(b"pHYs", struct.pack(">IIB", 11811, 5906, 1)) + chunk(b"eXIf", exif_block(6))
     picture = read_picture(png(scene(), 8, 2, before=sides))

@@ -18,6 +18,7 @@ ByteOrder = Literal["<", ">"]
 IMAGE_WIDTH, IMAGE_LENGTH = 256, 257
 ORIENTATION = 274
 X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 282, 283, 296
+SOFTWARE = 305
 POINTERS = {34665, 34853, 40965}  # Exif, GPS, Interoperability
 _PIXEL_X, _PIXEL_Y = 0xA002, 0xA003
 
@@ -155,6 +156,13 @@ def orientation(block: bytes) -> int | None:
         return None
     value = first.entries[ORIENTATION].integer(order)
     return value if value is not None and 1 <= value <= 8 else None
+
+
+def is_bare(block: bytes) -> bool:
+    """Whether a block says nothing but orientation, resolution and what wrote it."""
+    first = next(read_directories(block), None)
+    bare = {ORIENTATION, X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT, SOFTWARE}
+    return first is not None and not first.below and first.entries.keys() <= bare
 
 
 def resolution(block: bytes) -> tuple[float, float] | None:

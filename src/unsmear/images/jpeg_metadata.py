@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Sequence
 
 from unsmear.images import exif
-from unsmear.images.iptc import iptc_in, resources_of
+from unsmear.images.iptc import has_paths, iptc_in, resources_of
 from unsmear.images.jpeg_following import is_index
 from unsmear.images.jpeg_segments import APP0, APP1, APP2, APP13, APP14, COM, Segment
 from unsmear.images.metadata import Metadata, upright_xmp
@@ -57,12 +57,15 @@ def metadata_in(segments: Sequence[Segment]) -> Metadata:
         bound.append("comment")
     if _first(segments, APP1, _MORE_XMP) is not None:
         bound.append("extended XMP")
+    resources = _resources_in(segments)
+    if has_paths(resources):
+        bound.append("Photoshop paths")
     return Metadata(
         icc=_profile_of(segments),
         exif=block,
         xmp=_first(segments, APP1, _XMP),
         dpi=dpi,
-        iptc=iptc_in(_resources_in(segments)),
+        iptc=iptc_in(resources),
         bound=tuple(bound),
     )
 

@@ -64,6 +64,8 @@ class Metadata:
             held: Those of the attributes `icc`, `exif`, `xmp` and `iptc` that the format has.
         """
         lost = [name for each, name in _NAMES.items() if each not in held and getattr(self, each)]
+        if self.exif is not None and "exif" not in held and exif_block.is_bare(self.exif):
+            lost.remove(_NAMES["exif"])
         *most, last = [*lost, *self.bound] or [""]
         return f"{', '.join(most)} and {last}" if most else last
 

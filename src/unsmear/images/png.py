@@ -43,6 +43,7 @@ _KNOWN = {
     b"iCCP", b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI", b"sBIT", b"bKGD", b"pHYs",
     b"sPLT", b"eXIf", b"tIME", b"tEXt", b"zTXt", b"iTXt",
 }  # fmt: skip
+_BOUND = dict.fromkeys((b"tEXt", b"zTXt", b"iTXt"), "text fields") | {b"cICP": "colour coding"}
 
 
 @dataclass(frozen=True)
@@ -348,6 +349,7 @@ def _settings_from(metadata: Metadata, samples: Samples) -> PngSettings:
 
 def _metadata_of(chunks: Iterable[Chunk]) -> Metadata:
     icc = block = xmp = dpi = None
+    bound: dict[str, None] = {}  # in their order, each once
     for chunk in chunks:
         if chunk.name == b"iCCP" and icc is None:
             _, _, rest = chunk.data.partition(b"\0")
@@ -358,9 +360,11 @@ def _metadata_of(chunks: Iterable[Chunk]) -> Metadata:
             across, down, unit = struct.unpack(">IIB", chunk.data)
             if unit == 1 and across and down:
                 dpi = (across * 0.0254, down * 0.0254)
-        elif xmp is None:
-            xmp = _xmp_in(chunk)
-    return Metadata(icc=icc, exif=block, xmp=xmp, dpi=dpi)
+        elif (packet := _xmp_in(chunk)) is not None:
+            xmp = xmp or packet
+        elif chunk.name in _BOUND:
+            bound[_BOUND[chunk.name]] = None
+    return Metadata(icc=icc, exif=block, xmp=xmp, dpi=dpi, bound=tuple(bound))
 
 
 def _xmp_in(chunk: Chunk) -> bytes | None:

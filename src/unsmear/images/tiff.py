@@ -21,7 +21,7 @@ from unsmear.errors import OutputError
 from unsmear.images import exif
 from unsmear.images.exif import ByteOrder, Directory, Entry
 from unsmear.images.formats import Tell, Unreadable, too_large
-from unsmear.images.iptc import iptc_in
+from unsmear.images.iptc import has_paths, iptc_in
 from unsmear.images.metadata import Metadata
 from unsmear.images.picture import Picture, full_palette
 from unsmear.images.samples import Kind, Samples, convert
@@ -295,13 +295,15 @@ def _metadata_of(main: Directory, order: ByteOrder) -> Metadata:
     kept = Directory(
         {tag: entry for tag, entry in main.entries.items() if tag not in apart}, main.below
     )
-    icc, xmp = (main.entries.get(tag) for tag in (_ICC, _XMP))
+    icc, xmp, resources = (main.entries.get(tag) for tag in (_ICC, _XMP, _PHOTOSHOP))
+    cut_out = resources is not None and has_paths(resources.data)
     return Metadata(
         icc=(icc and icc.data) or None,
         exif=exif.make_block(kept, order) if kept.entries or kept.below else None,
         xmp=(xmp and xmp.data) or None,
         dpi=exif.directory_resolution(main, order),
         iptc=_iptc_of(main),
+        bound=("Photoshop paths",) if cut_out else (),
     )
 
 
