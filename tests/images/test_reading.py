@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from unsmear.errors import InputError
-from unsmear.images import encode_picture, read_picture
+from unsmear.images import encode_picture, read_picture, reading
 from unsmear.images.formats import sniff
 
 from .makers import CASES, CASES_BY_NAME, Case, chunk, exif_block, grey, pillow, png, scene, tiff
@@ -235,21 +235,33 @@ def test_pillows_own_limit_neither_fires_nor_changes(monkeypatch: pytest.MonkeyP
     assert Image.MAX_IMAGE_PIXELS == 100
 
 
-def test_files_far_beyond_the_limit_are_not_read_whole(tmp_path: Path) -> None:
+def test_a_limit_beyond_all_bounds_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "photo.png"
+    path.write_bytes(png(scene(), 8, 2))
+    for limit in (10**11, 10**30):
+        assert read_picture(path, max_pixels=limit).size == (53, 37)
+
+
+def test_files_far_beyond_the_limit_are_not_read_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "_METADATA_ROOM", 1 << 20)
     path = tmp_path / "photo.jpg"
     with path.open("wb") as file:
         file.truncate(400 << 20)  # takes no room on disk
+    with path.open("rb") as file:
+        assert "larger than 1 MiB" in refusal(file, max_pixels=1000)
+        assert 1 << 20 < file.tell() < 10 << 20
 
-    class Counting(io.FileIO):
-        most = 0
 
+def test_a_file_that_comes_in_pieces_is_read_whole() -> None:
+    data = png(scene(), 8, 2)
+
+    class Pipe(io.BytesIO):
         def read(self, size: int | None = -1) -> bytes:
-            Counting.most = max(Counting.most, size or 0)
-            return b"x" * 100
+            return super().read(min(100, size or 0))
 
-    with Counting(path) as file:
-        refusal(file, max_pixels=1000)
-    assert 0 < Counting.most < 300 << 20
+    assert read_picture(Pipe(data)).original_bytes == data
 
 
 def test_warnings_name_the_file(tmp_path: Path) -> None:

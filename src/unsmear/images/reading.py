@@ -24,6 +24,7 @@ _DECODERS = {
 _BYTES_PER_PIXEL = 8
 _METADATA_ROOM = 256 << 20
 _HEAD = 512  # bytes by which a format is told
+_PIECE = 4 << 20  # bytes read at a time
 
 
 def read_picture(
@@ -130,7 +131,11 @@ def _bytes_of(source: Path | bytes | BinaryIO, name: str, limit: int) -> bytes:
 
 
 def _read(file: BinaryIO | io.BufferedReader, limit: int) -> bytes:
-    data = file.read(limit + 1)
-    if not isinstance(data, bytes):
-        raise ValueError("it is not open in binary mode")
-    return data
+    """A file's bytes, or the first of them beyond the limit."""
+    data = io.BytesIO()
+    # Python makes room for all that is asked for, so not as much as a limit may allow.
+    while data.tell() <= limit and (piece := file.read(_PIECE)):
+        if not isinstance(piece, bytes):
+            raise ValueError("it is not open in binary mode")
+        data.write(piece)
+    return data.getvalue()
