@@ -297,6 +297,8 @@ BAD_OPTIONS = {
     "map over the photo": (("photo.png", "--blur-map", "photo.png", "--overwrite"), "itself"),
     "figures over the photo": (("photo.png", "--json", "photo.png", "--overwrite"), "--json"),
     "figures' folder": (("photo.png", "--json", "nowhere/x.json"), "nowhere"),
+    "address": (("https://host/a.jpg",), "https://host/a.jpg is an address"),
+    "address among others": (("photo.png", "file:///tmp/a.jpg"), "file:///tmp/a.jpg is an address"),
     "missing mask": (("photo.png", "--mask", "nowhere.png"), "nowhere.png"),
     "empty photo": (("", "--in-place"), "empty"),
     "empty photo among others": (("photo.png", ""), "empty"),

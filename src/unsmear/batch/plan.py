@@ -7,6 +7,7 @@ is worked on, so that a million photos take no more memory than a few.
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -29,6 +30,8 @@ from unsmear.batch.jobs import (
 )
 from unsmear.batch.outcome import Ending
 from unsmear.errors import InputError, OutputError
+
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
 class Plan:
@@ -183,6 +186,8 @@ def make_plan(photos: list[str], places: Places, *, as_several: bool = False) ->
         return Plan([_single(None, places)], places, is_single=True)
     if STREAM in photos:
         raise InputError("'-' reads one photo from stdin: name it alone.")
+    for photo in filter(_ADDRESS.match, photos):
+        raise InputError(f"{photo} is an address: download the photo, and give its file's name.")
     paths = list(dict.fromkeys(Path(photo) for photo in photos))
     if len(paths) == 1 and not paths[0].is_dir() and not as_several:
         return Plan([_single(paths[0], places)], places, is_single=True)
