@@ -121,10 +121,24 @@ def test_what_is_there_and_not_ours_is_neither_begun_nor_written(worker: Worker)
     endings: list[Ending] = []
     Run(worker, endings.append, begin=lambda *jobs: seen.append(jobs)).do([a])
     assert seen == []
-    assert "already exists" in str(endings[0].problem)
+    assert endings == [Ending()]
     assert Path("out/a.png").read_bytes() == b"mine"
     Run(worker, endings.append).do([a.owning()])
     assert Path("out/a.png").read_bytes() == b"a photo"
+
+
+def test_a_result_that_another_run_makes_meanwhile_is_done_before(worker: Worker) -> None:
+    deblur = worker.deblur
+
+    def be_second(given: Job, *others: Any) -> Any:
+        make_file("out/a.png", b"the other's")
+        return deblur(given, *others)
+
+    cast("Any", worker).deblur = be_second
+    endings: list[Ending] = []
+    Run(worker, endings.append).do([job("a")])
+    assert endings == [Ending()]
+    assert Path("out/a.png").read_bytes() == b"the other's"
 
 
 def test_a_result_that_is_taken_away_at_once_was_made(worker: Worker) -> None:

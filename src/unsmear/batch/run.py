@@ -184,6 +184,8 @@ class Run:
             with self._under_way(passage):
                 check_destination(passage.job, self.worker.places)
                 has_begun = True
+        if passage.problem is not None and self._came_meanwhile(passage.job):
+            return Ending()
         if has_begun and passage.result is not None:
             self.begin(passage.planned, passage.job)
             with self._under_way(passage):
@@ -197,6 +199,10 @@ class Run:
         return Ending(
             passage.planned, passage.job, outcome, passage.problem, warnings, trace, has_begun
         )
+
+    def _came_meanwhile(self, job: Job) -> bool:
+        """Whether a result is there now that another run must have made, since none was before."""
+        return not job.ours and is_done(job, self.worker.places)
 
     @contextlib.contextmanager
     def _under_way(self, passage: _Passage) -> Iterator[None]:
