@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -76,6 +77,7 @@ def test_check_finds_and_fails(tmp_path: Path, run: Run) -> None:
         ((".",), "holds no pair"),
         ((".", "--layout", "gropo"), "gropo"),
         ((".", "--shift", "-1"), "--shift"),
+        ((".", "--shift", "nan"), "--shift"),
         ((), "PATH"),
     ],
 )
@@ -128,11 +130,23 @@ def test_synthesize_keeps_what_is_there(stills: Path, tmp_path: Path, run: Run) 
     assert "another seed" in ended.err
 
 
+def test_a_folder_without_a_pair_yet_takes_other_settings(
+    stills: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("data", "synthesize", "--stills", stills, "--count", 1, "-o", tmp_path / "out")
+    with monkeypatch.context() as patch:
+        patch.setattr("unsmear.data.export._write_pair", Mock(side_effect=KeyboardInterrupt))
+        assert run(*words, "--size", 96, plain=True).code != 0
+    assert run(*words, "--size", 64, plain=True).code == 0
+    assert json.loads((tmp_path / "out" / "manifest.jsonl").read_text())["size"] == 64
+
+
 @pytest.mark.parametrize(
     ("words", "part"),
     [
         (("--count", "0"), "count=0"),
         (("--count", "1", "--size", "8"), "size=8"),
+        (("--count", "1", "--size", "100000"), "size=100000"),
         (("--count", "1", "--objects", "nowhere"), "nowhere"),
         (("--count", "1", "--seed", "-1"), "--seed"),
         ((), "--count"),

@@ -2,9 +2,10 @@ import warnings
 from pathlib import Path
 
 import pytest
-from tests.video.makers import moving_square, write_clip
 
 from unsmear.video.clip import Clip
+
+from .makers import moving_square, write_clip
 
 INTERLACED = ("-vf", "setfield=tff", "-flags", "+ildct+ilme")
 

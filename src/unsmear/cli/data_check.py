@@ -66,7 +66,7 @@ def command(
     mark the wrong part, pairs that are shifted against each other, and pictures that stand in both
     train and test.
     """
-    if shift < 0:
+    if not shift >= 0:  # nor nan
         raise InputError(f"--shift is a number of pixels from 0, got {shift:g}.")
     with needing("train", "Looking at data sets"):
         from unsmear.data.sources import open_source

@@ -66,15 +66,14 @@ def _claim(folder: Path, about: str) -> None:
         raise OutputError(f"{folder} is a file: give a folder's name")
     folder.mkdir(parents=True, exist_ok=True)
     told = folder / ABOUT
-    if told.is_file():
-        if told.read_text(encoding="utf-8") != about:
-            raise OutputError(
-                f"{folder} holds samples of another seed, size or material: choose another folder"
-            )
-    elif any(folder.iterdir()):
-        raise OutputError(f"{folder} is not empty: choose another folder")
-    else:
-        write_whole(told, lambda file: file.write(about.encode()))
+    if told.is_file() and told.read_text(encoding="utf-8") == about:
+        return
+    there = {path.name for path in folder.iterdir()}
+    if not there or (there == {ABOUT, MANIFEST} and not (folder / MANIFEST).stat().st_size):
+        write_whole(told, lambda file: file.write(about.encode()))  # no pair came of a run before
+        return
+    what = "holds samples of another seed, size or material" if told.is_file() else "is not empty"
+    raise OutputError(f"{folder} {what}: choose another folder")
 
 
 def _finished(manifest: Path) -> dict[str, dict[str, Any]]:

@@ -23,8 +23,8 @@ from unsmear.errors import InputError
 SCENE_TRIES = 4
 # Share of the frame that the moving things should touch.
 LEAST_SWEPT = 0.01
-# px; smaller samples show no motion.
-LEAST_SIDE = 32
+# px; smaller samples show no motion, larger ones outgrow photos and memory.
+LEAST_SIDE, MOST_SIDE = 32, 4096
 # Noise weaker than this would not outlive 8-bit rounding.
 LEAST_NOISE = 0.02
 
@@ -49,7 +49,8 @@ class BlurSynthesizer:
         device: where the pictures are computed and returned.
 
     Raises:
-        InputError: if a kind with a weight above 0 lacks its material, or `size` is below 32.
+        InputError: if a kind with a weight above 0 lacks its material, or `size` is below 32 or
+            above 4096.
     """
 
     def __init__(
@@ -60,10 +61,8 @@ class BlurSynthesizer:
         size: int = 320,
         device: str | torch.device = "cpu",
     ) -> None:
-        if size < LEAST_SIDE:
-            raise InputError(
-                f"size={size}: samples below {LEAST_SIDE} px show no motion; ask for more"
-            )
+        if not LEAST_SIDE <= size <= MOST_SIDE:
+            raise InputError(f"size={size}: choose from {LEAST_SIDE} to {MOST_SIDE} px")
         self.library = library
         self.config = config or SynthesisConfig()
         self.seed = seed
