@@ -122,6 +122,20 @@ def test_in_place_keeps_the_owner(
     assert names(tmp_path) == ["photo.png"]
 
 
+def test_a_private_photo_is_private_while_it_is_written(
+    changed: Picture, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source.chmod(0o600)
+    seen: list[int] = []
+
+    def look(_: int) -> None:
+        seen.extend(stat.S_IMODE(path.stat().st_mode) for path in tmp_path.glob(".*.tmp"))
+
+    monkeypatch.setattr(os, "fsync", look)
+    write_picture(changed, source, input_path=source, in_place=True)
+    assert seen == [0o600]
+
+
 def test_in_place_keeps_labels_and_not_the_time(changed: Picture, source: Path) -> None:
     """Labels, or tags, of a file manager are extended attributes."""
     if not hasattr(os, "setxattr"):

@@ -153,9 +153,11 @@ def _is_same(input_path: Path, status: os.stat_result) -> bool:
 
 def _replace(target: Path, data: bytes, *, keep: bool) -> None:
     temporary = target.with_name(f".unsmear-{secrets.token_hex(8)}.tmp")
-    # Opened with 0o666, the kernel takes the umask off: the mode of any new file.
+    # Opened with 0o666, the kernel takes the umask off: the mode of any new file. One that gets
+    # another's permissions may be as private as that.
+    mode = 0o600 if keep else 0o666
     handle = os.open(
-        temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666
+        temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode
     )
     try:
         with os.fdopen(handle, "wb") as file:
