@@ -106,6 +106,17 @@ def test_white_shines_through_with_one_warning() -> None:
     assert new.alpha is None
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_what_is_opaque_everywhere_loses_nothing(dtype: type) -> None:
+    """As in many screenshots."""
+    values = scene(dtype=dtype)
+    old = Samples("rgb", values, alpha=np.full_like(values[..., 0], np.iinfo(dtype).max))
+    new = convert(old, kinds=("rgb",), sixteen_bit=True, format="JPEG")
+    assert new.alpha is None
+    np.testing.assert_array_equal(new.values, values)
+
+
 def test_sixteen_bits_are_rounded_to_eight() -> None:
     values = np.array([0, 128, 129, 257, 65535, 65406], np.uint16)
     assert to_eight_bit(values).tolist() == [0, 0, 1, 1, 255, 254]

@@ -255,9 +255,10 @@ def convert(
         channel = None if samples.alpha is None else to_eight_bit(samples.alpha)
         samples = replace(samples, values=to_eight_bit(samples.values), alpha=channel, bit_depth=8)
     if samples.alpha is not None and samples.kind not in alpha:
-        warnings.warn(
-            f"{format} cannot hold transparency: the picture is laid over white", stacklevel=2
-        )
+        if (samples.alpha != samples.max_value).any():
+            warnings.warn(
+                f"{format} cannot hold transparency: the picture is laid over white", stacklevel=2
+            )
         samples = replace(samples, values=_over_white(samples), alpha=None)
     return samples
 
