@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import itertools
 import json
 import shutil
 import threading
@@ -306,6 +308,25 @@ def test_ctrl_c_while_writing_leaves_nothing_half_written(
     monkeypatch.setattr("os.fsync", interrupt)
     assert run(album, "--blur-map", "maps").code == 130
     assert names() == before
+
+
+def test_a_disk_too_full_for_a_result_has_no_map_of_it_in_the_way(
+    album: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = names()
+    with monkeypatch.context() as full:
+        calls = itertools.count()
+
+        def sync(_: int) -> None:
+            if next(calls) % 2:  # the map, which is small, is written first
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+        full.setattr("os.fsync", sync)
+        ended = run(album, "--blur-map", "maps")
+    assert ended.code == 2
+    assert "No space left on device" in ended.err
+    assert names() == before
+    assert run(album, "--blur-map", "maps").code == 0
 
 
 def test_an_output_folder_that_cannot_be_made(album: Path, run: Run) -> None:

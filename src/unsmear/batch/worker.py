@@ -149,13 +149,16 @@ class Worker:
             OutputError: they cannot be written.
         """
         check_destination(job, self.places)
-        with _naming(job):
+        with _naming(job), contextlib.ExitStack() as undo:
             if job.blur_map is not None:
                 _make_folder(job.blur_map.parent)
                 grey = Picture.from_array(np.rint(result.blur_map * 255).astype(np.uint8))
                 overwrite = job.may_replace(job.blur_map, self.places)
                 write_picture(grey, job.blur_map, overwrite=overwrite, input_path=job.source)
+                # Without its result it would be in the way of the next try.
+                undo.callback(job.blur_map.unlink, missing_ok=True)
             written = self._write_picture(job, result.picture)
+            undo.pop_all()
         figures = {"input": job.name, "output": str(written or STREAM), **result.report.as_dict()}
         if job.blur_map is not None:
             figures["blur_map"] = str(job.blur_map)
