@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from unsmear.errors import InputError, ModelError
 from unsmear.layers import AdaWPT, Pruning, WindowBlock
 from unsmear.layers.adawpt import _round_up
 
@@ -91,3 +92,59 @@ def test_a_stage_without_predictors_computes_every_window():
     out = stage(torch.rand(1, 8, 8, 8), Pruning())
     assert out.scores == []
     assert out.keep == []
+
+
+@pytest.mark.parametrize("grad", [False, True])
+@pytest.mark.parametrize(
+    "x",
+    [
+        torch.rand(1, 16, 24, 8),  # other channels
+        torch.rand(1, 16, 16, 24),  # [B, C, H, W]
+        torch.rand(1, 15, 24, 16),  # no whole windows
+        torch.rand(16, 24, 16),
+        torch.rand(0, 16, 24, 16),
+        torch.ones(1, 16, 24, 16, dtype=torch.int64),
+    ],
+    ids=lambda x: f"{x.dtype}{tuple(x.shape)}",
+)
+def test_a_map_of_another_kind_is_refused(x, grad):
+    stage = AdaWPT(16, 2, 2).eval()
+    with torch.set_grad_enabled(grad), pytest.raises(InputError, match=r"\(B, H, W, 16\)"):
+        stage(x, Pruning())
+
+
+@pytest.mark.parametrize("grad", [False, True])
+@pytest.mark.parametrize(
+    ("name", "maps"),
+    [
+        ("decisions", [torch.ones(1, 2, 3)]),  # of one predictor
+        ("decisions", [torch.ones(1, 3, 2)] * 2),
+        ("decisions", [torch.ones(1, 9, 3)] * 2),  # windows that are not there
+        ("means", [torch.zeros(1, 16)] * 2),
+        ("means", [torch.zeros(2, 8)] * 2),
+    ],
+)
+def test_what_does_not_fit_the_map_is_refused(name, maps, grad):
+    stage = AdaWPT(16, 2, 2).eval()
+    with torch.set_grad_enabled(grad), pytest.raises(InputError, match=name):
+        stage(torch.rand(1, 16, 24, 16), Pruning(**{name: maps}))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"dim": 0},
+        {"depth": 0},
+        {"num_heads": 3},
+        {"num_heads": 0},
+        {"window_size": 7},
+        {"window_size": 0},
+        {"mlp_ratio": 0},
+        {"feed_forward": "leef"},
+        {"drop_path": (0.1,)},
+    ],
+    ids=str,
+)
+def test_a_stage_that_cannot_be_is_refused(wrong):
+    with pytest.raises(ModelError, match=next(iter(wrong))):
+        AdaWPT(**{"dim": 16, "depth": 2, "num_heads": 2, **wrong})

@@ -242,6 +242,7 @@ def test_wrong_decisions_and_thresholds_are_refused(small_network):
         {"pruned_stages": (10,)},
         {"feed_forward": "mlp"},
         {"drop_path": 1.0},
+        {"mlp_ratio": 0},
     ],
     ids=lambda wrong: next(iter(wrong)),
 )

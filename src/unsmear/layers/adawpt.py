@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, cast
+from typing import Literal, NamedTuple, cast, get_args
 
 import torch
 from torch import Tensor, nn
 from typing_extensions import Self
 
+from unsmear.errors import InputError, ModelError
 from unsmear.layers.attention import WindowAttention
 from unsmear.layers.confidence import ConfidencePredictor, decide, sample_decision, window_scores
 from unsmear.layers.drop_path import drop_path_factor
@@ -206,6 +207,9 @@ class AdaWPT(nn.Module):
         feed_forward: see :class:`WindowBlock`.
         modulator: see :class:`WindowBlock`.
         drop_path: probability for each block.
+
+    Raises:
+        ModelError: sizes that do not fit together.
     """
 
     def __init__(
@@ -222,6 +226,18 @@ class AdaWPT(nn.Module):
         drop_path: Sequence[float] = (),
     ) -> None:
         super().__init__()
+        if min(dim, depth, num_heads, mlp_ratio) < 1 or dim % num_heads:
+            raise ModelError(
+                "dim, depth, num_heads and mlp_ratio are positive, and heads share the channels "
+                f"evenly; got {dim}, {depth}, {num_heads} and {mlp_ratio}."
+            )
+        if window_size < 2 or window_size % 2:
+            raise ModelError(f"window_size must be even and positive, got {window_size}.")
+        if feed_forward not in get_args(FeedForward):
+            raise ModelError(f'feed_forward is "wleff" or "leff", got {feed_forward!r}.')
+        if drop_path and len(drop_path) != depth:
+            raise ModelError(f"drop_path needs {depth} numbers, one a block, got {drop_path}.")
+        self.dim = dim
         self.window_size = window_size
         blocks = [
             WindowBlock(
@@ -249,7 +265,11 @@ class AdaWPT(nn.Module):
 
         ``pruning.decisions`` and ``pruning.means``, where given, begin with this stage's own. With
         gradients off, ``x`` may be overwritten.
+
+        Raises:
+            InputError: a map, decisions or means of another shape or type.
         """
+        self._check(x, pruning)
         scores: list[Tensor] = []
         keep: list[Tensor] = []
         means: list[Tensor] = []
@@ -270,6 +290,27 @@ class AdaWPT(nn.Module):
                 else block.run_kept(x, decision)
             )
         return StageOutput(x, scores, keep, means)
+
+    def _check(self, x: Tensor, pruning: Pruning) -> None:
+        """Refuse what the compiled kernels, which trust their sizes, would read or write beyond."""
+        m = self.window_size
+        fits = x.ndim == 4 and min(x.shape) > 0 and x.shape[-1] == self.dim
+        if not (fits and x.is_floating_point() and x.shape[1] % m == x.shape[2] % m == 0):
+            raise InputError(
+                f"This stage takes a map of floats (B, H, W, {self.dim}) with H and W multiples of "
+                f"{m}, got {x.dtype} of shape {tuple(x.shape)}."
+            )
+        b, h, w, _ = x.shape
+        wanted = {"decisions": (b, h // m, w // m), "means": (b, self.dim // 2)}
+        for name, shape in wanted.items():
+            given = getattr(pruning, name)
+            own = None if given is None else given[: len(self.predictors)]
+            shapes = [shape] * len(self.predictors)
+            if own is not None and [tuple(one.shape) for one in own] != shapes:
+                raise InputError(
+                    f"The {name} begin with one of shape {shape} for each of this stage's "
+                    f"{len(shapes)} predictors, got shapes {[tuple(one.shape) for one in own]}."
+                )
 
     def _decision(self, scores: Tensor, index: int, pruning: Pruning) -> Tensor:
         if pruning.decisions is not None:

@@ -78,6 +78,8 @@ class LMDViTConfig:
             raise ModelError(f"pruned_stages are numbers from 1 to 9, got {self.pruned_stages}.")
         if self.feed_forward not in ("wleff", "leff"):
             raise ModelError(f'feed_forward is "wleff" or "leff", got {self.feed_forward!r}.')
+        if self.mlp_ratio < 1:
+            raise ModelError(f"mlp_ratio must be positive, got {self.mlp_ratio}.")
         if not 0.0 <= self.drop_path < 1.0:
             raise ModelError(f"drop_path lies in [0, 1), got {self.drop_path}.")
 
@@ -198,7 +200,8 @@ class LMDViT(DeblurringNetwork):
                 (the training form). Default: only in train mode with decisions of the predictors.
 
         Raises:
-            InputError: a tensor of another shape or type, or a threshold outside [0, 1].
+            InputError: a tensor, decisions or means of another shape or type, or a threshold
+                outside [0, 1].
         """
         _check(blurred, threshold)
         padded = pad_to_multiple(blurred, self.size_step)
