@@ -5,9 +5,17 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from unsmear.errors import ModelError, OutputError
-from unsmear.models import LMDViT, convert_checkpoint, create_model, load_model, save_model
+from unsmear.models import (
+    LMDViT,
+    bundled_weights,
+    convert_checkpoint,
+    create_model,
+    load_model,
+    save_model,
+)
 from unsmear.models.released import to_released
 
 
@@ -30,9 +38,47 @@ def test_half_precision_halves_the_file(small_network, tmp_path):
     assert all(p.dtype == torch.float32 for p in load_model(half).parameters())
 
 
-def test_a_compiled_network_is_saved_as_what_it_wraps(small_network, tmp_path):
-    path = save_model(torch.compile(small_network), tmp_path / "net.safetensors")
+@pytest.mark.parametrize(
+    "wrap",
+    [torch.compile, nn.DataParallel, lambda network: torch.compile(nn.DataParallel(network))],
+    ids=["compiled", "parallel", "both"],
+)
+def test_a_wrapped_network_is_saved_as_what_is_inside(small_network, tmp_path, wrap):
+    path = save_model(wrap(small_network), tmp_path / "net.safetensors")
     assert same(load_model(path).state_dict(), small_network.state_dict())
+
+
+def test_what_is_no_network_of_ours_is_not_saved(tmp_path):
+    with pytest.raises(ModelError, match="network of this package, got Conv2d"):
+        save_model(nn.Conv2d(3, 3, 3), tmp_path / "net.safetensors")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("source", [None, 5, nn.Conv2d(3, 3, 3)], ids=str)
+def test_what_names_no_model_is_refused(source):
+    with pytest.raises(ModelError, match=f"path.*got {type(source).__name__}"):
+        load_model(source)
+
+
+@pytest.mark.parametrize("source", ["", "x" * 300])
+def test_names_that_no_file_can_have_are_refused(source):
+    with pytest.raises(ModelError, match="no model or checkpoint"):
+        load_model(source)
+
+
+def test_only_names_have_weights_in_the_package(small_network, tmp_path):
+    save_model(small_network, tmp_path / "mine.safetensors")
+    assert bundled_weights(str(tmp_path / "mine")) is None
+
+
+def test_networks_are_loaded_in_float32_whatever_the_default(small_network, tmp_path):
+    path = save_model(small_network, tmp_path / "net.safetensors")
+    torch.set_default_dtype(torch.float16)
+    try:
+        loaded = load_model(path)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert same(loaded.state_dict(), small_network.state_dict())
 
 
 @pytest.mark.parametrize("prefix", ["", "module."])
@@ -114,6 +160,8 @@ def test_unfit_files_are_refused(tmp_path, small_network):
 def test_a_failed_write_leaves_nothing(small_network, tmp_path, monkeypatch):
     with pytest.raises(OutputError, match="no folder"):
         save_model(small_network, tmp_path / "nowhere" / "net.safetensors")
+    with pytest.raises(OutputError, match="is a folder"):
+        save_model(small_network, tmp_path)
 
     def fail(*_, **__):
         raise OSError("disk full")

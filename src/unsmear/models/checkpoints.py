@@ -59,8 +59,10 @@ def write_through(path: Path, write: Callable[[str], object]) -> Path:
     """Write through a temporary name, so that no half-written checkpoint is ever left.
 
     Raises:
-        OutputError: the folder is not there.
+        OutputError: the folder is not there, or the path is one.
     """
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder: give a file's name.")
     if not path.parent.is_dir():
         raise OutputError(f"There is no folder {path.parent}; make it first.")
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")

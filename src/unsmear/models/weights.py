@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from unsmear import __version__
 from unsmear.errors import ModelError, OutputError
@@ -31,6 +32,8 @@ _PREDICTORS = ".predictors."
 
 def bundled_weights(name: str) -> Path | None:
     """The checkpoint of a named model that ships with the package, if it has one."""
+    if name not in CONFIGS:
+        return None
     path = Path(str(resources.files("unsmear") / "weights" / f"{name}.safetensors"))
     return path if path.is_file() else None
 
@@ -41,10 +44,15 @@ def find_checkpoint(source: str | Path) -> Path:
     Raises:
         ModelError: no such name or file, or the hub does not give it.
     """
+    if not isinstance(source, str | os.PathLike):
+        raise ModelError(
+            "A model is a name, a checkpoint's path or a network of this package, without a "
+            f"wrapper around it; got {type(source).__name__}."
+        )
     if str(source).startswith(ADDRESS):
         return fetch_address(str(source))
     path = bundled_weights(str(source)) or Path(source)
-    if path.exists():
+    if str(source) and _exists(path):
         return path / WEIGHTS if (path / WEIGHTS).is_file() else path
     if str(source) in CONFIGS:
         raise ModelError(
@@ -54,6 +62,13 @@ def find_checkpoint(source: str | Path) -> Path:
     raise ModelError(
         f"There is no model or checkpoint {str(source)!r}; named models are {', '.join(CONFIGS)}."
     )
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name that is too long
+        return False
 
 
 def load_model(
@@ -75,7 +90,7 @@ def load_model(
     """
     path = find_checkpoint(source)
     config, state = _read_folder(path) if path.is_dir() else _read_file(path)
-    network = build(override(config, overrides))
+    network = build(override(config, overrides)).float()
     needed = network.state_dict()
     kept = {k: v.float() for k, v in state.items() if k in needed or _PREDICTORS not in k}
     if grow and isinstance(network, LMDViT):
@@ -134,15 +149,17 @@ def save_model(
     """Write a checkpoint that :func:`load_model` reads without anything else.
 
     Args:
-        network: what to save; of one that ``torch.compile`` returned, the network inside.
+        network: what to save; of one that ``torch.compile``, ``DataParallel`` or
+            ``DistributedDataParallel`` wraps, the network inside.
         path: where; an existing file is replaced in one step.
         dtype: store in this type (``torch.float16`` halves the file); default as they are.
         metadata: more strings to keep with it, such as how it was trained.
 
     Raises:
-        OutputError: the folder is not there.
+        ModelError: what is to be saved is no network of this package.
+        OutputError: the folder is not there, or the path is one.
     """
-    network = getattr(network, "_orig_mod", network)
+    network = _unwrapped(network)
     state = {
         k: v.detach().to("cpu", dtype or v.dtype).contiguous()
         for k, v in network.state_dict().items()
@@ -152,6 +169,18 @@ def save_model(
     about[_CONFIG_KEY] = json.dumps(dataclasses.asdict(network.config))
     about["unsmear.version"] = __version__
     return write_safetensors(state, Path(path), about)
+
+
+def _unwrapped(network: nn.Module) -> DeblurringNetwork:
+    inside = network
+    while not isinstance(inside, DeblurringNetwork):
+        wrapped = getattr(inside, "_orig_mod", None) or getattr(inside, "module", None)
+        if wrapped is None:
+            raise ModelError(
+                f"What is saved is a network of this package, got {type(network).__name__}."
+            )
+        inside = wrapped
+    return inside
 
 
 def convert_checkpoint(source: str | Path, destination: str | Path, *, to: str = "unsmear") -> Path:
