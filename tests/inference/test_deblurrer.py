@@ -1,12 +1,15 @@
 import json
 import warnings
+from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from unsmear.errors import InputError
+from unsmear.errors import InputError, ModelError
+from unsmear.images import Picture
 from unsmear.inference import Deblurrer, Steering
 from unsmear.layers import window_scores
 from unsmear.models.cost import network_cost
@@ -77,6 +80,29 @@ def test_what_would_change_by_less_than_shows_stays_to_the_bit(mild_network, pho
 def test_what_is_no_photo_is_told(small_network, thing):
     with pytest.raises(InputError, match=rf"array.*{type(thing).__name__}"):
         deblur(small_network, thing)
+
+
+@pytest.mark.parametrize(
+    "one",
+    [
+        "photo.jpg",
+        Path("photo.jpg"),
+        Image.new("RGB", (9, 8)),
+        Picture.from_array(np.zeros((8, 9, 3), np.uint8)),
+        np.zeros((8, 9, 3), np.uint8),  # whose rows could be grey pictures three pixels wide
+        np.zeros((8, 9), np.uint8),
+    ],
+    ids=lambda one: type(one).__name__,
+)
+def test_one_photo_is_not_many(small_network, one):
+    with pytest.raises(InputError, match=r"one photo.*deblur\(\)"):
+        Deblurrer(small_network, device="cpu").deblur_many(one)
+
+
+def test_a_stack_of_arrays_is_many(small_network):
+    engine = Deblurrer(small_network, device="cpu")
+    for stack in (np.zeros((2, 8, 9, 3), np.uint8), np.zeros((2, 8, 9), np.uint8)):
+        assert [each.report.width for each in engine.deblur_many(stack)] == [9, 9]
 
 
 def test_whole_gives_the_raw_output(mild_network, photo):
@@ -150,6 +176,22 @@ def test_progress_rises_to_one(mild_network, photo):
         assert len(told) > 4
 
 
+def test_progress_is_told_of_ones_own_photo(mild_network, photo):
+    engine = Deblurrer(mild_network, device="cpu", dtype="float32")
+    told = []
+
+    def amid_another(share):
+        told.append(share)
+        if len(told) == 3:
+            other = Thread(target=engine.deblur, args=(photo,))
+            other.start()
+            other.join()
+
+    engine.deblur(photo, progress=amid_another)
+    assert told == sorted(told)
+    assert len(told) == len(mild_network.milestones) + 1
+
+
 def test_an_insane_output_is_refused_with_a_warning(mild_network, photo):
     with torch.no_grad():
         mild_network.output_proj.bias[:3] = 2.0
@@ -218,12 +260,30 @@ def test_bfloat16_stays_near(mild_network, photo):
 
 
 def test_wrong_choices_are_refused(mild_network):
-    for wrong in ({"device": "tpu9"}, {"dtype": "int8"}, {"tile": 0}):
+    for wrong in ({"device": "tpu9"}, {"dtype": "int8"}, {"tile": 0}, {"tile": 512.5}):
         with pytest.raises(InputError):
             Deblurrer(mild_network, **wrong)
     if not torch.cuda.is_available():
         with pytest.raises(InputError, match="no usable cuda"):
             Deblurrer(mild_network, device="cuda")
+
+
+@pytest.mark.parametrize("wrap", [torch.compile, torch.nn.DataParallel])
+def test_a_network_in_a_wrapper_is_refused(mild_network, wrap):
+    with pytest.raises(ModelError, match="network"):
+        Deblurrer(wrap(mild_network))
+
+
+@pytest.mark.parametrize("tile", [None, 128])
+def test_the_default_device_of_a_program_is_nobodys_business(mild_network, photo, tile):
+    wanted = deblur(mild_network, photo, tile=tile, dtype="float32")
+    torch.set_default_device("meta")
+    try:
+        found = deblur(mild_network, photo, tile=tile, dtype="float32")
+    finally:
+        torch.set_default_device(None)
+    assert 0 < found.report.touched_fraction < 1
+    assert np.array_equal(found.picture.rgb, wanted.picture.rgb)
 
 
 def test_nothing_is_warned_about_an_ordinary_photo(mild_network, photo):

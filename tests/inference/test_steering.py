@@ -20,12 +20,24 @@ def test_mask_and_boxes_join():
         ({"strength": -0.1}, "strength"),
         ({"mask": np.full((5, 5), 255, np.uint8)}, "mask holds uint8"),
         ({"boxes": ((0, 0, 0, 5),)}, "box"),
+        ({"mask": [[True, False]]}, "mask.*list"),
+        ({"mask": "subject.png"}, "mask.*str"),
         ({"boxes": ((-1, 0, 5, 5),)}, "box"),
+        ({"boxes": (0, 0, 5, 5)}, "box.*got 0"),
+        ({"boxes": ((0, 0, 5),)}, "box"),
+        ({"boxes": ((0.5, 0, 5, 5),)}, "box"),
+        ({"boxes": (("0", "0", "5", "5"),)}, "box"),
+        ({"threshold": "0.4"}, "threshold"),
+        ({"strength": None}, "strength"),
     ],
 )
 def test_impossible_wishes_are_refused(wishes, says):
     with pytest.raises(InputError, match=says):
         Steering(**wishes)
+
+
+def test_boxes_of_numpy_are_boxes():
+    assert Steering(boxes=[np.array([1, 2, 3, 4])]).region(10, 10).sum() == 12
 
 
 def test_wishes_that_miss_the_picture_are_refused():

@@ -7,6 +7,7 @@ import time
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,8 @@ class Deblurrer:
     """Removes motion blur from photos; the outer door takes photos, the inner one tensors.
 
     Args:
-        model: a bundled name, a checkpoint's path, or a network.
+        model: a bundled name, a checkpoint's path, or a network, which is itself brought to the
+            device, to the number type and into eval mode.
         device: "auto", "cpu", "cuda", "mps".
         dtype: "auto", "float32", "bfloat16", "float16"; "auto" takes bfloat16 where it is fast.
         tile: side in pixels of tiles to work in, rounded up to whole windows. None works on the
@@ -84,8 +86,8 @@ class Deblurrer:
         self.model_name = type(model).__name__ if given else str(model)
         network = model if given else load_model(model)
         self.network = network.to(self.device, self.dtype).eval()
-        if tile is not None and tile < 1:
-            raise InputError(f"A tile has at least one pixel a side, got {tile}.")
+        if tile is not None and not (isinstance(tile, Integral) and tile >= 1):
+            raise InputError(f"A tile has a whole number of pixels a side, from 1, got {tile!r}.")
         step = self.network.size_step
         self.tile = None if tile is None else -(-tile // step) * step
 
@@ -94,7 +96,7 @@ class Deblurrer:
 
         ``wishes`` are further arguments of its ``forward``, such as ``threshold``.
         """
-        with torch.inference_mode():
+        with torch.inference_mode(), self.device:
             return self.network(blurred.to(self.device), **wishes)
 
     def deblur(
@@ -121,8 +123,9 @@ class Deblurrer:
         wanted = None if region is None else torch.from_numpy(region)
         started = time.perf_counter()
         request = Request(steering.threshold, wanted, steering.dense, steering.budget)
-        result = self._restore(as_tensor(picture.rgb), request, progress)
-        return self.finish(picture, result, steering, started, wanted)
+        with torch.device("cpu"):  # what is worked out around the network, whatever the default
+            result = self._restore(as_tensor(picture.rgb), request, progress)
+            return self.finish(picture, result, steering, started, wanted)
 
     def finish(
         self,
@@ -162,7 +165,16 @@ class Deblurrer:
     def deblur_many(
         self, photos: Iterable[Photo], steering: Steering | None = None
     ) -> Iterable[Deblurred]:
-        """Deblur photos one after the other, each when it is asked for."""
+        """Deblur photos one after the other, each when it is asked for.
+
+        Raises:
+            InputError: at once where a single photo is given, else as :meth:`deblur`.
+        """
+        if _is_one_photo(photos):
+            raise InputError(
+                f"deblur_many() takes several photos, got one photo, a {type(photos).__name__}: "
+                "put it into a list, or call deblur()."
+            )
         return (self.deblur(photo, steering) for photo in photos)
 
     def _weight(self, result: Restoration, region: Tensor | None, steering: Steering) -> Tensor:
@@ -248,6 +260,13 @@ class Deblurrer:
             version=__version__,
             warnings=tuple(messages),
         )
+
+
+def _is_one_photo(photos: Any) -> bool:
+    """Whether it is a photo by itself; an array (N, H, W[, 1-4]) is several."""
+    if isinstance(photos, np.ndarray):
+        return photos.ndim < 3 or (photos.ndim == 3 and photos.shape[2] <= 4)
+    return isinstance(photos, Picture | Image.Image | str | os.PathLike)
 
 
 def _as_picture(photo: Photo) -> Picture:

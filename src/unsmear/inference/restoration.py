@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from threading import get_ident
 from typing import Any, NamedTuple
 
 import torch
@@ -158,11 +159,12 @@ def _reporting(network: DeblurringNetwork, progress: Progress | None) -> Iterato
     if progress is None:
         yield
         return
-    steps = len(network.milestones) + 1
+    steps, asking = len(network.milestones) + 1, get_ident()
 
     def telling(number: int) -> Callable[..., None]:
         def hook(*_: Any) -> None:  # what a hook gives back would stand for the module's output
-            progress(number / steps)
+            if get_ident() == asking:  # and not another thread, with a photo of its own
+                progress(number / steps)
 
         return hook
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 
@@ -36,17 +39,24 @@ class Steering:
 
     def __post_init__(self) -> None:
         for name in ("threshold", "strength"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise InputError(f"The {name} lies in [0, 1], got {getattr(self, name)}.")
+            value = getattr(self, name)
+            if not (isinstance(value, Real) and 0 <= float(value) <= 1):
+                raise InputError(f"The {name} lies in [0, 1], got {value!r}.")
+        if self.mask is not None and not isinstance(self.mask, np.ndarray):
+            raise InputError(
+                f"The mask is an array of True or False, got {type(self.mask).__name__}; make one "
+                "of it first, as in np.asarray(mask) > 127."
+            )
         if self.mask is not None and self.mask.dtype != np.bool_:
             raise InputError(
                 f"The mask holds {self.mask.dtype}, it is True or False for each pixel; compare it "
                 "first, as in mask > 127."
             )
-        for x, y, width, height in self.boxes:
-            if x < 0 or y < 0 or width < 1 or height < 1:
+        for box in self.boxes:
+            if not _is_box(box):
+                got = ",".join(map(str, box)) if isinstance(box, Iterable) else box
                 raise InputError(
-                    f"A box is X,Y,W,H in pixels with W and H from 1, got {x},{y},{width},{height}."
+                    f"A box is X,Y,W,H in whole pixels with W and H from 1, got {got}."
                 )
 
     def region(self, height: int, width: int) -> np.ndarray | None:
@@ -73,3 +83,13 @@ class Steering:
                 )
             region[y : y + box_height, x : x + box_width] = True
         return region
+
+
+def _is_box(box: Any) -> bool:
+    """Whether it is four whole numbers that can be x, y, width and height."""
+    if not isinstance(box, Iterable):
+        return False
+    numbers = tuple(box)
+    if len(numbers) != 4 or not all(isinstance(each, Integral) for each in numbers):
+        return False
+    return min(numbers) >= 0 and min(numbers[2:]) >= 1
