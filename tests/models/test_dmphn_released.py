@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from unsmear.errors import ModelError
-from unsmear.models import convert_checkpoint, load_model
+from unsmear.models import convert_checkpoint, load_model, save_model
 from unsmear.models.dmphn import DMPHN, DMPHNConfig
 from unsmear.models.dmphn_released import from_released, to_released
 
@@ -90,6 +90,18 @@ def test_a_folder_becomes_one_file_and_a_folder_again(little, tmp_path):
     back = convert_checkpoint(ours, tmp_path / "back", to="released")
     assert {path.name for path in back.iterdir()} == set(little)
     assert all(same(torch.load(back / n, weights_only=True), little[n]) for n in little)
+
+
+def test_levels_of_another_network_do_not_stay_in_the_folder(little, tmp_path):
+    back = tmp_path / "back"
+    back.mkdir()
+    write(back, little)
+    (back / "notes.txt").touch()
+    network = DMPHN(DMPHNConfig(embed_dim=2, levels=3))
+    ours = save_model(network, tmp_path / "three.safetensors")
+    convert_checkpoint(ours, back, to="released")
+    assert (back / "notes.txt").exists()
+    assert load_model(back).config == network.config
 
 
 def test_a_missing_file_is_named(little, tmp_path):

@@ -28,6 +28,11 @@ def file_name(part: str, level: int) -> str:
     return f"{part}_lv{level}.pkl"
 
 
+def file_names(levels: int = len(GRIDS)) -> list[str]:
+    """Names of all files of a released network with so many levels."""
+    return [file_name(part, level) for part, level in _places(levels)]
+
+
 def from_released(files: States) -> dict[str, Tensor]:
     """Rename released state dicts, by file name, to one state dict of ours.
 
@@ -68,7 +73,7 @@ def read_folder(folder: Path) -> dict[str, dict[str, Tensor]]:
         for level in range(1, len(GRIDS) + 1)
         if any((folder / file_name(part, level)).is_file() for part in _NUMBERS)
     ]
-    names = [file_name(part, level) for part, level in _places(max(present, default=len(GRIDS)))]
+    names = file_names(max(present, default=len(GRIDS)))
     missing = [name for name in names if not (folder / name).is_file()]
     if missing:
         raise ModelError(f"{folder} holds no {', '.join(missing)}: a released DMPHN has them all.")

@@ -223,6 +223,9 @@ def _write_released_folder(network: DMPHN, path: Path) -> Path:
     if path.suffix:
         raise OutputError(f"{path} is a file's name: a released DMPHN is a folder, give one.")
     path.mkdir(exist_ok=True)
-    for name, state in dmphn_released.to_released(network.state_dict()).items():
+    files = dmphn_released.to_released(network.state_dict())
+    for name, state in files.items():
         write_torch(state, path / name)
+    for name in set(dmphn_released.file_names()) - files.keys():  # of one with more levels
+        (path / name).unlink(missing_ok=True)
     return path
