@@ -114,7 +114,8 @@ def test_a_missing_file_is_named(little, tmp_path):
 def test_no_folder_and_an_empty_one(tmp_path):
     with pytest.raises(ModelError, match="no model or checkpoint"):
         load_model(tmp_path / "nowhere")
-    with pytest.raises(ModelError, match=r"encoder_lv1\.pkl.*decoder_lv4\.pkl"):
+    (tmp_path / "last.ckpt").touch()
+    with pytest.raises(ModelError, match=r"folder without.*model\.safetensors.*lv4\.pkl.*a file"):
         load_model(tmp_path)
 
 

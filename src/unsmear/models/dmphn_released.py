@@ -73,7 +73,12 @@ def read_folder(folder: Path) -> dict[str, dict[str, Tensor]]:
         for level in range(1, len(GRIDS) + 1)
         if any((folder / file_name(part, level)).is_file() for part in _NUMBERS)
     ]
-    names = file_names(max(present, default=len(GRIDS)))
+    if not present:
+        raise ModelError(
+            f"{folder} is a folder without a checkpoint: neither model.safetensors is there, nor "
+            f"encoder_lv1.pkl to decoder_lv{len(GRIDS)}.pkl of a released DMPHN; give a file."
+        )
+    names = file_names(max(present))
     missing = [name for name in names if not (folder / name).is_file()]
     if missing:
         raise ModelError(f"{folder} holds no {', '.join(missing)}: a released DMPHN has them all.")
