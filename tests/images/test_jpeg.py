@@ -124,17 +124,20 @@ def test_whole_blocks_survive_turning(orientation: int, subsampling: int) -> Non
         np.testing.assert_array_equal(np.reshape(tables[number], (8, 8)), wanted)
 
 
-@pytest.mark.parametrize(("progressive", "factors"), [(False, (1, 2)), (True, (1, 1))])
-def test_turned_422_keeps_all_colour(progressive: bool, factors: tuple[int, int]) -> None:
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize(("size", "factors"), [((48, 64), (1, 2)), ((44, 64), (1, 1))])
+def test_turned_422_keeps_all_colour(
+    size: tuple[int, int], factors: tuple[int, int], progressive: bool
+) -> None:
     data = pillow(
-        Image.fromarray(scene(48, 64)), "JPEG", subsampling=1, progressive=progressive,
+        Image.fromarray(scene(*size)), "JPEG", subsampling=1, progressive=progressive,
         exif=b"Exif\0\0" + exif_block(6),
     )  # fmt: skip
     changed, far = touched_corner(read_picture(data))
     out = encode_picture(changed, "JPEG")
     # Columns become rows; where coefficients cannot be turned, there is no such way to write them.
     assert opened(out).layer[0][1:3] == factors
-    assert np.abs(read_picture(out).rgb[far].astype(int) - changed.rgb[far]).mean() < 2
+    assert np.abs(read_picture(out).rgb[far].astype(int) - changed.rgb[far]).mean() < 3
 
 
 def test_segments_stay_byte_for_byte() -> None:

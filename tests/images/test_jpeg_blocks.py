@@ -13,7 +13,7 @@ from PIL import Image
 from unsmear.images import Picture, encode_picture, read_picture
 from unsmear.images.jpeg_blocks import turn_blocks
 from unsmear.images.jpeg_huffman import HuffmanTable
-from unsmear.images.jpeg_scan import ZIGZAG, Scan, Unkept, slots_of
+from unsmear.images.jpeg_scan import ZIGZAG, Scan, Unkept, shown_in, slots_of
 from unsmear.images.jpeg_scan_reading import read_scan
 from unsmear.images.jpeg_scan_writing import write_scan
 
@@ -146,8 +146,44 @@ def test_turning_keeps_coefficients(orientation: int, subsampling: str) -> None:
     assert difference.mean() < 0.5
 
 
-def test_changing_nothing_changes_no_coefficient() -> None:
-    data = pillow(Image.fromarray(photo(600, 800)), "JPEG", quality=97)  # hundreds of lanes
+@pytest.mark.parametrize("size", [(192, 256), (131, 187), (1, 1)])
+@pytest.mark.parametrize(
+    "options",
+    [
+        *({"quality": quality, "subsampling": n} for quality in (40, 90) for n in (0, 1, 2)),
+        {"quality": 90, "restart_marker_blocks": 3},
+        {"quality": 90, "restart_marker_rows": 1},
+    ],
+    ids=str,
+)
+def test_a_progressive_file_holds_what_its_baseline_twin_does(
+    options: dict[str, object], size: tuple[int, int]
+) -> None:
+    image = Image.fromarray(photo(*size))
+    twin = read_scan(pillow(image, "JPEG", **options))
+    scan = read_scan(pillow(image, "JPEG", progressive=True, **options))
+    for ours, theirs, (high, wide) in zip(
+        scan.grids(), twin.grids(), shown_in(scan.header, scan.components), strict=True
+    ):
+        np.testing.assert_array_equal(ours[:high, :wide], theirs[:high, :wide])
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+@pytest.mark.parametrize("level", [50, 95])
+def test_progressive_files_keep_their_coefficients(level: int, mode: str) -> None:
+    image = Image.fromarray(photo(131, 187)).convert(mode)
+    data = pillow(image, "JPEG", quality=level, progressive=True)
+    assert_kept(data)
+    out = encode_picture(scattered(read_picture(data)), "JPEG")
+    assert read_scan(out).header == read_scan(data).header
+    with Image.open(io.BytesIO(out)) as image:
+        assert image.info["progressive"]
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_changing_nothing_changes_no_coefficient(progressive: bool) -> None:
+    image = Image.fromarray(photo(600, 800))  # hundreds of lanes
+    data = pillow(image, "JPEG", quality=97, progressive=progressive)
     scan = read_scan(data)
     again = b"\xff\xd8" + write_scan(scan)
     np.testing.assert_array_equal(read_scan(again).blocks, scan.blocks)
@@ -168,9 +204,11 @@ def test_coefficients_are_what_the_picture_is_made_of() -> None:
     np.testing.assert_allclose(ours, decoded, atol=1)
 
 
-def test_every_coefficient_can_be_written() -> None:
+@pytest.mark.parametrize("progressive", [False, True])
+def test_every_coefficient_can_be_written(progressive: bool) -> None:
     rng = np.random.default_rng(0)
-    scan = read_scan(pillow(Image.fromarray(photo(256, 256)), "JPEG", subsampling=0))
+    data = pillow(Image.fromarray(photo(256, 256)), "JPEG", subsampling=0, progressive=progressive)
+    scan = read_scan(data)
     sparse = (
         rng.random(scan.blocks.shape)
         < rng.choice([0, 0.02, 0.2, 1], scan.blocks.shape[:3])[..., None]
@@ -185,9 +223,11 @@ def test_every_coefficient_can_be_written() -> None:
     assert len(slots_of(scan.components)) == blocks.shape[2]
 
 
-def test_the_written_scan_is_as_short_as_an_optimised_one() -> None:
-    data = pillow(Image.fromarray(photo(256, 256)), "JPEG", quality=90, optimize=True)
-    assert len(b"\xff\xd8" + write_scan(read_scan(data))) <= len(data)
+@pytest.mark.parametrize(("progressive", "longer"), [(False, 1), (True, 1.1)])
+def test_the_written_scan_is_as_short_as_an_optimised_one(progressive: bool, longer: float) -> None:
+    image = Image.fromarray(photo(256, 256))
+    data = pillow(image, "JPEG", quality=90, optimize=True, progressive=progressive)
+    assert len(b"\xff\xd8" + write_scan(read_scan(data))) <= longer * len(data)
 
 
 def optimal_length(frequencies: dict[int, int]) -> int:
@@ -240,13 +280,18 @@ def test_a_flat_picture() -> None:
     assert out.rgb.shape == flat.shape
 
 
-@pytest.mark.parametrize("spoil", ["progressive", "short", "bits", "restart"])
-def test_what_cannot_be_read_block_by_block_is_written_anew(spoil: str) -> None:
-    options = {"progressive": spoil == "progressive"}
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("spoil", ["unfinished", "short", "bits", "restart"])
+def test_what_cannot_be_read_block_by_block_is_written_anew(spoil: str, progressive: bool) -> None:
+    options: dict[str, object] = {"progressive": progressive}
     if spoil == "restart":
         options["restart_marker_rows"] = 1
     data = pillow(Image.fromarray(photo(131, 187)), "JPEG", quality=90, **options)
-    if spoil == "short":
+    if spoil == "unfinished":
+        if not progressive:
+            pytest.skip("a baseline file has one scan")
+        data = data[: data.rindex(b"\xff\xda")] + data[-2:]
+    elif spoil == "short":
         data = data[:-40] + data[-2:]
     elif spoil == "bits":
         middle = 3 * len(data) // 4
@@ -260,3 +305,10 @@ def test_what_cannot_be_read_block_by_block_is_written_anew(spoil: str) -> None:
     changed = scattered(picture)
     again, far = read_picture(encode_picture(changed, "JPEG")), ~changed.touched
     assert np.abs(again.rgb[far].astype(int) - picture.rgb[far]).mean() < 4
+
+
+def test_a_file_without_a_frame_has_no_coefficients() -> None:
+    data = pillow(Image.fromarray(photo(16, 16)), "JPEG")
+    at = data.index(b"\xff\xc0")
+    with pytest.raises(Unkept):
+        read_scan(data[:at] + data[at + 2 + int.from_bytes(data[at + 2 : at + 4], "big") :])

@@ -33,7 +33,9 @@ def test_what_they_do_not_show_or_show_in_wrong_colours_is_not() -> None:
 
 
 def test_jpegs_that_must_be_encoded_anew_are_told() -> None:
-    assert kind_of(file("JPEG", progressive=True), "a").reencoded == "progressive"
+    arithmetic = file("JPEG").replace(b"\xff\xc0", b"\xff\xc9")
+    assert kind_of(arithmetic, "a").reencoded == "arithmetically coded"
+    assert kind_of(file("JPEG", progressive=True), "a").reencoded is None
     assert kind_of(file("JPEG", exif=turned(6)), "a").reencoded == "turned by its EXIF tag"
     assert kind_of(file("JPEG", exif=turned(1)), "a").reencoded is None
 

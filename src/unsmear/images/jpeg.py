@@ -3,7 +3,7 @@
 JPEG stores blocks of frequencies of brightness and (often fewer) colour samples, not RGB. A changed
 file keeps the very numbers of each block without a changed pixel (`jpeg_scan`, `jpeg_blocks`).
 
-Where they cannot be had (progressive files, and pictures to be turned whose sides are not whole
+Where they cannot be had (arithmetic coding, and pictures to be turned whose sides are not whole
 blocks), the file is encoded again, with the same tables. Doing that with decoded RGB would move
 untouched pixels, mostly because the smoothing that decoders apply to the coarse colour samples is
 not undone when they are made again, and because blocks reach beyond the picture's right and lower

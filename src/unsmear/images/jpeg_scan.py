@@ -1,13 +1,16 @@
-"""The coefficients of a baseline JPEG, as its scan holds them."""
+"""The coefficients of a JPEG, as its scans hold them."""
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from unsmear.images.jpeg_segments import Segment
+
+BASELINE, EXTENDED, PROGRESSIVE = 0xC0, 0xC1, 0xC2  # markers of frames
 
 
 class Unkept(Exception):  # noqa: N818 - it never leaves this package
@@ -39,7 +42,7 @@ class Scan:
 
     Attributes:
         header: The frame's segment.
-        selection: The scan's header, without marker and length.
+        selection: The header, without marker and length, of a scan that holds all of them.
         components: In the order of the scan, which is that of the frame.
         tables: Each component's quantisation table, (64,) in zigzag order.
         blocks: (rows, columns, S, 64) int16, quantised coefficients in zigzag order, for each unit
@@ -76,6 +79,26 @@ class Scan:
             mine = grid.reshape(rows, each.down, columns, each.across, 64).swapaxes(1, 2)
             units.append(mine.reshape(rows, columns, -1, 64))
         return replace(self, blocks=np.concatenate(units, axis=2))
+
+
+def units_in(header: Segment, components: Sequence[Component]) -> tuple[int, int]:
+    """Rows and columns of a frame's units."""
+    height, width = struct.unpack_from(">HH", header.payload, 1)
+    down, across = (max(getattr(each, of) for each in components) for of in ("down", "across"))
+    return -(-height // (8 * down)), -(-width // (8 * across))
+
+
+def shown_in(header: Segment, components: Sequence[Component]) -> list[tuple[int, int]]:
+    """Rows and columns of each component's blocks that hold something of the picture.
+
+    Units may have more, beyond its border; scans of one component have none of those.
+    """
+    height, width = struct.unpack_from(">HH", header.payload, 1)
+    down, across = (max(getattr(each, of) for each in components) for of in ("down", "across"))
+    return [
+        (-(-height * each.down // (8 * down)), -(-width * each.across // (8 * across)))
+        for each in components
+    ]
 
 
 def slots_of(components: Sequence[Component]) -> np.ndarray:

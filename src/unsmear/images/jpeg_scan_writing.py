@@ -1,4 +1,4 @@
-"""Writing the coefficients of a baseline JPEG into the bits of a scan."""
+"""Writing the coefficients of a JPEG into the bits of scans."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from unsmear.images.jpeg_huffman import HuffmanTable
-from unsmear.images.jpeg_scan import Scan, slots_of
+from unsmear.images.jpeg_scan import PROGRESSIVE, Scan, shown_in, slots_of
 from unsmear.images.jpeg_segments import DHT, DQT, EOI, SOS, Segment
 
 _BLOCKS_AT_ONCE = 1 << 16
@@ -18,40 +18,71 @@ _SIZES = np.ceil(np.log2(np.arange((1 << 15) + 1) + 1)).astype(np.int16)  # bits
 def write_scan(scan: Scan) -> bytes:
     """Write coefficients with the best Huffman tables there are for them.
 
+    A progressive frame gets a scan of first coefficients, then one of the others of each component.
+
     Returns:
         The end of a file, from the frame's segment on. There are no restart markers.
     """
+    segments = b"".join(map(bytes, [*_quantisation_segments(scan), scan.header]))
     rows, columns, count, _ = scan.blocks.shape
     blocks = scan.blocks.reshape(rows * columns, count, 64)
     slots = slots_of(scan.components)
-    differences = _first_differences(blocks, slots)
+    if scan.header.marker != PROGRESSIVE:
+        return segments + _coded(scan, blocks, slots, 0, 63) + bytes((0xFF, EOI))
+    scans = [_coded(scan, blocks, slots, 0, 0)]
+    shown = shown_in(scan.header, scan.components)
+    for i, (grid, (high, wide)) in enumerate(zip(scan.grids(), shown, strict=True)):
+        scans.append(_coded(scan, grid[:high, :wide].reshape(-1, 1, 64), np.array([i]), 1, 63))
+    return segments + b"".join(scans) + bytes((0xFF, EOI))
+
+
+def _coded(scan: Scan, blocks: np.ndarray, slots: np.ndarray, first: int, last: int) -> bytes:
+    """Write a scan with its tables.
+
+    Args:
+        scan: What to write of.
+        blocks: (units, S, 64) int16.
+        slots: (S,) the component of each block of a unit.
+        first: The first coefficient to be written.
+        last: The last one.
+    """
+    blocks = blocks[..., first : last + 1]
+    differences = _first_differences(blocks, slots) if first == 0 else None
     chosen = [(each.dc, 16 + each.ac) for each in scan.components]
     kinds = sorted({kind for pair in chosen for kind in pair})
-    choice = np.searchsorted(kinds, chosen)[slots]
+    choice = np.searchsorted(kinds, chosen)[slots]  # (S, 2)
+    table = np.repeat(choice, (1, 63), axis=1)[:, first : last + 1]
 
+    count = len(slots)
     step = max(1, _BLOCKS_AT_ONCE // count)
-    items = [
-        _symbols(blocks[start : start + step], differences[start : start + step], choice)
-        for start in range(0, len(blocks), step)
-    ]
+    items = []
+    for start in range(0, len(blocks), step):
+        values = blocks[start : start + step].reshape(-1, last + 1 - first).copy()
+        if differences is not None:
+            values[:, 0] = differences[start : start + step].ravel()
+        items.append(_symbols(values, table, has_first=first == 0))
     used = np.zeros(256 * len(kinds), np.int64)
     for symbols, _ in items:
         used += np.bincount(symbols, minlength=len(used))
     code, length = np.zeros((2, 256 * len(kinds)), np.uint64)
-    segment = b""
+    payload = b""
     for i, kind in enumerate(kinds):
         counts = used[256 * i : 256 * (i + 1)]
-        table = HuffmanTable.best_for({int(n): int(counts[n]) for n in np.flatnonzero(counts)})
-        segment += bytes([kind]) + bytes(table)
-        places = 256 * i + np.array(table.symbols)
-        code[places], length[places] = table.codes(), table.lengths()
-    segments = [
-        *_quantisation_segments(scan),
-        scan.header,
-        Segment(DHT, segment),
-        Segment(SOS, scan.selection),
-    ]
-    return b"".join(map(bytes, segments)) + _packed(items, code, length) + bytes((0xFF, EOI))
+        if not counts.any():
+            continue
+        best = HuffmanTable.best_for({int(n): int(counts[n]) for n in np.flatnonzero(counts)})
+        payload += bytes([kind]) + bytes(best)
+        places = 256 * i + np.array(best.symbols)
+        code[places], length[places] = best.codes(), best.lengths()
+    segments = [Segment(DHT, payload), Segment(SOS, _selection(scan, slots, first, last))]
+    return b"".join(map(bytes, segments)) + _packed(items, code, length)
+
+
+def _selection(scan: Scan, slots: np.ndarray, first: int, last: int) -> bytes:
+    """A scan's header, without marker and length."""
+    components = np.unique(slots)
+    chosen = b"".join(scan.selection[1 + 2 * i : 3 + 2 * i] for i in components)
+    return bytes([len(components)]) + chosen + bytes([first, last, 0])
 
 
 def _quantisation_segments(scan: Scan) -> list[Segment]:
@@ -74,26 +105,25 @@ def _first_differences(blocks: np.ndarray, slots: np.ndarray) -> np.ndarray:
 
 
 def _symbols(
-    blocks: np.ndarray, differences: np.ndarray, choice: np.ndarray
+    values: np.ndarray, table: np.ndarray, *, has_first: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Coefficients as symbols with values.
 
     Args:
-        blocks: (units, S, 64) int16.
-        differences: (units, S) int16, the first ones to be written.
-        choice: (S, 2) indices of the tables for first and other coefficients.
+        values: (N, L) int16, of N blocks, one unit after the other; first ones as differences.
+        table: (S, L) the index of each one's table, for the S blocks of a unit.
+        has_first: Whether first coefficients are among them.
 
     Returns:
         The symbols plus 256 times their table's index, and the values that follow them.
     """
-    values = blocks.reshape(-1, 64).copy()
-    values[:, 0] = differences.ravel()
     is_coded = values != 0
-    is_coded[:, 0] = True  # first coefficients have a symbol always
+    if has_first:
+        is_coded[:, 0] = True  # first coefficients have a symbol always
     block, place = np.nonzero(is_coded)
     size = _SIZES[np.abs(values[block, place].astype(np.int32))]
-    zeros = np.diff(place, prepend=0) - 1
-    zeros[place == 0] = 0
+    begins = np.diff(block, prepend=-1) != 0
+    zeros = np.where(begins, place, np.diff(place, prepend=0) - 1)
     # Longer runs of zeros and the end of a block are symbols too; each has a place of its own
     # among the zeros it stands for, so that all symbols lie in their order.
     symbols = np.full(values.shape, -1, np.int16)
@@ -101,13 +131,12 @@ def _symbols(
     for sixteens in (1, 2, 3):
         long = np.flatnonzero(zeros >= 16 * sixteens)
         symbols[block[long], place[long] - zeros[long] - 1 + 16 * sixteens] = _SIXTEEN_ZEROS
-    last = np.flatnonzero(np.diff(place, append=0) <= 0)
-    last = last[place[last] < 63]
-    symbols[block[last], place[last] + 1] = _END
-    table = np.repeat(choice, (1, 63), axis=1)  # (S, 64)
-    symbols = symbols.reshape(blocks.shape)
+    behind = np.where(is_coded.any(axis=1), values.shape[1] - is_coded[:, ::-1].argmax(axis=1), 0)
+    ended = np.flatnonzero(behind < values.shape[1])
+    symbols[ended, behind[ended]] = _END
     coded = symbols >= 0
-    return (symbols + 256 * table.astype(np.int16))[coded], values.reshape(blocks.shape)[coded]
+    symbols.reshape(-1, *table.shape)[...] += 256 * table.astype(np.int16)
+    return symbols[coded], values[coded]
 
 
 def _packed(

@@ -34,14 +34,17 @@ class Segment:
         return bytes((0xFF, self.marker)) + length + self.payload
 
 
-def split(data: bytes) -> tuple[list[Segment], int]:
-    """Cut a file into the segments before its first scan, and the offset of that scan's marker.
+def split(data: bytes, at: int = 2) -> tuple[list[Segment], int]:
+    """Cut a file into the segments before its next scan, and the offset of that scan's marker.
+
+    Args:
+        data: The file.
+        at: Where to begin; as a rule behind the marker that every file begins with.
 
     Raises:
         Unreadable: The file ends too early.
     """
     segments: list[Segment] = []
-    at = 2
     while True:
         at = data.find(b"\xff", at)  # some programs leave a few bytes between segments
         while data[at : at + 2] == b"\xff\xff":  # a marker may be padded

@@ -22,7 +22,7 @@ MAP_SIDE = 1536  # px, longest side of the maps that go to and from the browser
 VIEW = Wish(strength=0, boxes=((0, 0, 1, 1),), format="PNG")
 """Makes the same picture as PNG, which every browser shows, at hardly any cost."""
 
-_PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)
+_ARITHMETIC = range(0xC9, 0xCC)  # markers of frames
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,8 @@ def _jpeg_kind(data: bytes) -> FileKind:
         if each.marker == jpeg_segments.APP1 and each.payload.startswith(b"Exif\0\0")
     ]
     reencoded = None
-    if frame is not None and frame.marker in _PROGRESSIVE:
-        reencoded = "progressive"
+    if frame is not None and frame.marker in _ARITHMETIC:
+        reencoded = "arithmetically coded"
     elif blocks and (exif.orientation(blocks[0]) or 1) > 1:
         reencoded = "turned by its EXIF tag"
     has_four_inks = frame is not None and frame.payload[5:6] == b"\x04"
