@@ -3,7 +3,21 @@
 Results are an output and its gradients, as tuples of tensors.
 """
 
+import contextlib
+
 import torch
+
+
+@contextlib.contextmanager
+def other_defaults():
+    """A program that makes its tensors elsewhere and of another number type."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.device("meta"):
+            yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 def assert_equal_to(ours, theirs):

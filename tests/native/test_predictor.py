@@ -6,6 +6,8 @@ from unsmear.layers.confidence import ConfidencePredictor
 from unsmear.layers.confidence_pieces import PredictorInPieces
 from unsmear.layers.folded_predictor import fold_predictor
 
+from .agreement import other_defaults
+
 pytestmark = pytest.mark.skipif(
     not native.usable_levels(), reason="the native kernels are not built, or not for this machine"
 )
@@ -102,3 +104,12 @@ def test_predictors_it_cannot_compute_are_told_apart():
     assert native.PackedPredictor.fits(fold_predictor(make_predictor(32), torch.float32))
     assert not native.PackedPredictor.fits(fold_predictor(make_predictor(24), torch.float32))
     assert not native.PackedPredictor.fits(fold_predictor(make_predictor(32), torch.float64))
+
+
+def test_a_programs_defaults_do_not_matter():
+    predictor, image = make_predictor(32), torch.randn(9, 11, 32)
+    packed = native.PackedPredictor(fold_predictor(predictor, torch.float32))
+    expected = packed.run(image, None)
+    with other_defaults():
+        scores = packed.run(image, None)
+    assert all(map(torch.equal, scores, expected))

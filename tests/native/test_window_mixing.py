@@ -9,6 +9,7 @@ from .agreement import (
     assert_more_exact,
     assert_near,
     assert_threads_change_nothing,
+    other_defaults,
 )
 
 pytestmark = pytest.mark.skipif(
@@ -65,6 +66,14 @@ def test_bfloat16_is_at_least_as_exact_as_torch(level):
 def test_threads_change_nothing(dtype, monkeypatch):
     given = make_windows(dtype, count=70)
     assert_threads_change_nothing(lambda: run_native(*given), monkeypatch)
+
+
+def test_a_programs_defaults_do_not_matter():
+    given = make_windows(torch.float32)
+    expected = run_native(*given)
+    with other_defaults():
+        results = run_native(*given)
+    assert all(map(torch.equal, results, expected))
 
 
 @pytest.mark.parametrize("level", LEVELS)

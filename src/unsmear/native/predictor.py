@@ -68,11 +68,11 @@ class PackedPredictor:
         rows = -(-h * w // TOKENS) * TOKENS
         judged = tokens.new_empty(rows, self._judged)
         groups = self._level.library.rows_of_totals(ctypes.byref(job))
-        totals = torch.empty(groups, self._channels, dtype=torch.float32)
+        totals = tokens.new_empty(groups, self._channels, dtype=torch.float32)
         self._level.call("embed", self._predictor, job, tokens, judged, totals)
         total = totals.sum(dim=0, dtype=torch.float64).float()
         own, bias = self._folded.shared(total / (h * w), mean)
-        scores = torch.empty(rows, 2, dtype=torch.float32)
+        scores = tokens.new_empty(rows, 2, dtype=torch.float32)
         self._level.call(
             "judge", self._predictor, job, judged, plain(_fill(bias, self._judged)), scores
         )

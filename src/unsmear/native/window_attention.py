@@ -68,7 +68,7 @@ class AttentionCore:
         """Gradients of ``q``, ``kv`` and ``bias`` from that of the output."""
         q_slope, kv_slope = torch.empty_like(self._q), torch.empty_like(self._kv)
         parts = self._level.library.parts_of_bias_slopes(ctypes.byref(self._job))
-        totals = torch.empty(parts, *self._bias.shape)
+        totals = slope.new_empty(parts, *self._bias.shape, dtype=torch.float32)
         slope = slope.to(q_slope.dtype).contiguous()
         self._level.call(
             "attend_back", self._job, self._q, self._kv, slope, q_slope, kv_slope, totals

@@ -53,7 +53,9 @@ class WindowMixing:
         """Gradients of ``hidden``, of the taps and of the bias from that of the output."""
         hidden_slope = torch.empty_like(self._hidden)
         parts = self._level.library.parts_of_tap_slopes(ctypes.byref(self._job))
-        totals = torch.empty(parts, len(self._taps) + 1, hidden_slope.shape[-1])
+        totals = slope.new_empty(
+            parts, len(self._taps) + 1, hidden_slope.shape[-1], dtype=torch.float32
+        )
         slope = slope.to(hidden_slope.dtype).contiguous()
         self._level.call("mix_back", self._job, self._hidden, slope, hidden_slope, totals)
         *taps, bias = totals.sum(dim=0)
