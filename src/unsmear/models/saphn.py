@@ -9,13 +9,13 @@ Sizes. The paper gives about 23 M parameters and 140 G operations (uniform: 136 
 and leaves the widths open. Counted here are multiply-adds of convolutions and matrix products, half
 of what ``torch.utils.flop_counter`` reports; interpolation, masks, norms and softmax are not. Since
 a picture at half the side costs a quarter, both numbers are met by widths that grow faster than
-they double:
+they double (`unsmear info NAME --size 256x256 --json`):
 
 | model | widths | parameters | multiply-adds |
 | --- | --- | --- | --- |
-| saphn | 32, 64, 240 | 22.12 M | 136.6 G (-10 %: 129.9, +10 %: 143.2, +20 %: 149.8) |
-| saphn-uniform | 32, 64, 240 | 22.90 M | 137.5 G |
-| saphn-uniform-light | 24, 40, 144 | 8.59 M | 59.5 G |
+| saphn | 32, 64, 240 | 22.12 M | 136.8 G (-10 %: 130.4, +10 %: 143.1, +20 %: 149.8) |
+| saphn-uniform | 32, 64, 240 | 22.90 M | 137.7 G |
+| saphn-uniform-light | 24, 40, 144 | 8.59 M | 59.6 G |
 
 Shapes: B pictures (or patches of pictures), H x W their pixels, r = 1, 2, 4 the factor of a scale,
 C its width. A uniform stage shrinks its maps to H/r x W/r. A sampled stage keeps them at H x W and
