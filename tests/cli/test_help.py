@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -37,15 +35,12 @@ def test_torch_is_not_loaded(words: list[str]) -> None:
     assert ended.returncode == (2 if "x" in words else 0), ended.stderr
 
 
-def test_help_is_quick() -> None:
-    command = [sys.executable, "-m", "unsmear", "--help"]
-    taken = []
-    for _ in range(3):
-        started = time.perf_counter()
-        subprocess.run(command, capture_output=True, check=True)
-        taken.append(time.perf_counter() - started)
-    # Half a second on a machine of its own; the best of three sees past other programs.
-    assert min(taken) < 0.5 * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+def test_help_loads_little() -> None:
+    """So it is quick; `benchmarks/startup.py` tells how quick."""
+    count = "\nimport sys; print(len(sys.modules), file=sys.stderr)"
+    command = [sys.executable, "-c", f"from unsmear.cli.main import main; main(['--help']){count}"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert int(ended.stderr) < 500
 
 
 def test_help_is_a_page(run: Run) -> None:
