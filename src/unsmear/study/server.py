@@ -27,7 +27,7 @@ PAGE = Path(__file__).with_name("page.html")
 LARGEST_ANSWER = 4096
 # The page is one file: nothing of it comes from, or goes to, anywhere else.
 POLICY = (
-    "default-src 'none'; img-src 'self'; connect-src 'self'; "
+    "default-src 'none'; img-src 'self' data:; connect-src 'self'; "
     "style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 )
 
