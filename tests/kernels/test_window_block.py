@@ -227,7 +227,6 @@ for kernel in (_attend, _feed):
 """
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(DEVICE == "cuda", reason="every other test compiles them")
 def test_compile_to_tensor_cores_for_a_gpu_that_is_not_here(tmp_path):
     pytest.importorskip("triton")

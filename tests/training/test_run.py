@@ -25,7 +25,8 @@ def weights_of(path):
     return torch.load(path, weights_only=False)["state_dict"]
 
 
-def test_a_run_trains_validates_and_exports(folder, arguments):
+def test_a_run_trains_validates_and_exports(folder, arguments, monkeypatch):
+    monkeypatch.setattr("unsmear.training.data.CALIBRATION_PATCHES", 8)
     path = train(arguments("--recall=0.9"))
     assert load_model(path).config.embed_dim == 4
     metadata = read_checkpoint(path)[1]
