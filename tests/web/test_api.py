@@ -132,6 +132,16 @@ def test_wishes_out_of_range_are_refused_by_name(query):
     assert_problem(post(Canned(), f"/v1/deblur?{query}"), 422, query.partition("=")[0])
 
 
+def test_a_box_is_told_as_a_box_is_written():
+    assert_problem(post(Canned(), "/v1/deblur?box=1,2,3"), 422, "X,Y,W,H in pixels")
+
+
+def test_a_misspelt_wish_is_not_passed_over():
+    service = Canned()
+    assert_problem(post(service, "/v1/deblur?strenght=0.5"), 422, "'strenght'")
+    assert not service.asked
+
+
 def test_nothing_is_no_picture():
     assert_problem(post(Canned(), content=b""), 400, "no picture")
     assert_problem(post(Canned(), content=b"http://example.com/photo.png"), 415)
@@ -181,8 +191,19 @@ def test_what_the_service_meets_with_is_told(problem: RequestError):
 
 
 def test_what_is_not_there_is_a_problem_too():
-    assert_problem(send(Canned(), "GET", "/v1/nothing"), 404)
-    assert_problem(send(Canned(), "GET", "/v1/deblur"), 405)
+    assert_problem(send(Canned(), "GET", "/v1/nothing"), 404, "/docs")
+    assert_problem(send(Canned(), "GET", "/v1/deblur"), 405, "POST")
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/metrics", "/docs"])
+def test_head_tells_what_get_would(path):
+    head, get = (send(Canned(), method, path) for method in ("HEAD", "GET"))
+    assert head.status_code == get.status_code == 200
+    assert head.headers["content-type"] == get.headers["content-type"]
+
+
+def test_head_asks_for_health_and_needs_no_key():
+    assert send(Canned(), "HEAD", "/healthz", "secret").status_code == 503
 
 
 # --- limits ---

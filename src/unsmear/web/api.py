@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Coroutine
 from enum import Enum
+from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Query, Request, Response
@@ -12,7 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.security import HTTPBearer
 from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST
-from pydantic import StringConstraints
+from pydantic import WithJsonSchema
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
@@ -27,7 +29,7 @@ from unsmear.web.answers import (
     problem_answer,
 )
 from unsmear.web.intake import BODY_CONTENT, Intake
-from unsmear.web.middleware import AnswerCount, ApiKeyGuard, BodyLimit
+from unsmear.web.middleware import AnswerCount, ApiKeyGuard, BodyLimit, HeadAsGet
 from unsmear.web.problems import RequestError, UnusableError
 from unsmear.web.service import Answer, Service, Wish
 
@@ -52,7 +54,8 @@ PROBLEMS = {
     504: "Not done in time.",
 }
 
-Box = Annotated[str, StringConstraints(pattern=r"^\d{1,6},\d{1,6},\d{1,6},\d{1,6}$")]
+BOX = r"^\d{1,6},\d{1,6},[1-9]\d{0,5},[1-9]\d{0,5}$"
+Box = Annotated[str, WithJsonSchema({"type": "string", "pattern": BOX})]
 Share = Annotated[float, Query(ge=0, le=1)]
 
 
@@ -121,6 +124,7 @@ def create_app(service: Service, api_key: str | None = None) -> FastAPI:
         ] = None,
     ) -> Response:
         """Deblur a picture: get it back, or JSON with picture, blur map and figures."""
+        _refuse_unknown_wishes(request)
         boxes = tuple(_parse_box(text) for text in box or ())
         sent = await intake.read(request)
         wish = Wish(model, strength, threshold, boxes, sent.mask, dense, format and format.value)
@@ -161,6 +165,7 @@ def create_app(service: Service, api_key: str | None = None) -> FastAPI:
     app.add_middleware(BodyLimit, max_bytes=service.limits.max_bytes)
     if api_key:
         app.add_middleware(ApiKeyGuard, key=api_key, open_paths=OPEN_PATHS)
+    app.add_middleware(HeadAsGet)
     app.add_middleware(AnswerCount, metrics=service.metrics, path=DEBLUR)
     return app
 
@@ -188,15 +193,23 @@ async def _leaving(request: Request) -> None:
         pass
 
 
+def _refuse_unknown_wishes(request: Request) -> None:
+    """A misspelt wish that is passed over would look like one that is met."""
+    known = [one.alias for one in request.scope["route"].dependant.query_params]
+    unknown = [name for name in request.query_params if name not in known]
+    if unknown:
+        raise UnusableError(f"No wish is named {unknown[0]!r}: choose from {', '.join(known)}.")
+
+
 def _wants_json(request: Request) -> bool:
     accepted = request.headers.get("accept", "")
     return "application/json" in accepted and "image/" not in accepted
 
 
 def _parse_box(text: str) -> tuple[int, int, int, int]:
+    if not re.match(BOX, text):
+        raise UnusableError(f"A box is X,Y,W,H in pixels with W and H from 1, got {text!r}.")
     x, y, width, height = map(int, text.split(","))
-    if width < 1 or height < 1:
-        raise UnusableError(f"A box is X,Y,W,H in pixels with W and H from 1, got {text}.")
     return x, y, width, height
 
 
@@ -225,8 +238,13 @@ def _handle_errors(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def refuse_otherwise(request: Request, error: HTTPException) -> Response:
+        headers = dict(error.headers or {})
         sentence = str(error.detail).rstrip(".") + "."
-        problem = RequestError(sentence, dict(error.headers or {}))
+        if error.status_code == HTTPStatus.NOT_FOUND:
+            sentence = "There is nothing at this address: /docs shows what there is."
+        elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            sentence = f"This address does not take {request.method}: use {headers['Allow']}."
+        problem = RequestError(sentence, headers)
         problem.status = error.status_code
         return problem_answer(problem)
 

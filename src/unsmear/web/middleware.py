@@ -1,4 +1,4 @@
-"""What stands before every route: the key, the largest body, and a count of answers."""
+"""What stands before every route: the key, the largest body, HEAD, and a count of answers."""
 
 from __future__ import annotations
 
@@ -96,6 +96,23 @@ class BodyLimit:
         return TooLargeError(
             f"The request's body has more than {self._max_bytes:,} bytes: make the picture smaller."
         )
+
+
+class HeadAsGet:
+    """Answers HEAD as GET, which it must not differ from; the server leaves the body out.
+
+    Args:
+        app: what answers.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on."""
+        # Not in the scope itself: the server looks there for whether to send the body.
+        asked = {**scope, "method": "GET"} if scope.get("method") == "HEAD" else scope
+        await self._app(asked, receive, send)
 
 
 class AnswerCount:
