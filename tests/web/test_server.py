@@ -93,6 +93,17 @@ def test_a_worker_that_is_killed_takes_one_picture_with_it(server):
         assert client.get("/healthz").json() == {"status": "ok"}
 
 
+@needs_proc
+def test_a_worker_that_is_told_to_end_with_the_service_finishes_first(server):
+    restarts = server.figure("unsmear_worker_restarts_total")
+    with ThreadPoolExecutor(1) as pool:
+        under_way = pool.submit(post, server, flat(500), "dense=1")
+        until(lambda: server.figure("unsmear_under_way") == 1)
+        os.kill(server.worker(), signal.SIGTERM)  # systemd sends it to all processes of a service
+        assert under_way.result().status_code == 200
+    assert server.figure("unsmear_worker_restarts_total") == restarts
+
+
 def test_a_full_queue_says_when_to_come_again_and_who_leaves_is_forgotten(server):
     restarts = server.figure("unsmear_worker_restarts_total")
     under_way = server.begin(SLOW, "dense=1")

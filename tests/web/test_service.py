@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import NoReturn
 
 import pytest
 
@@ -82,3 +83,14 @@ def test_a_model_that_cannot_be_loaded_ends_the_start(tmp_path):
     with pytest.raises(ModelError, match="damaged"):
         service.start()
     service.close()
+
+
+def test_a_start_that_is_interrupted_leaves_no_process(monkeypatch):
+    def interrupt(*_: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    service = Service(["lmdvit-tiny"], device="cpu")
+    monkeypatch.setattr(service._supervisor.settled, "wait", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        service.start()
+    assert not service._supervisor.is_alive()

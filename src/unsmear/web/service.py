@@ -77,7 +77,11 @@ class Service:
             ModelError: a model, device or number type that is not to be had.
         """
         self._supervisor.start()
-        self._supervisor.settled.wait()
+        try:
+            self._supervisor.settled.wait()
+        except BaseException:  # Ctrl-C: nobody will close what was never up
+            self.close()
+            raise
         if self._supervisor.problem is not None:
             raise self._supervisor.problem
 

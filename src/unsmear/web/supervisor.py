@@ -47,8 +47,9 @@ class Supervisor(threading.Thread):
         pause = 0.0
         while not self._line.closed.wait(pause):
             pause = min(pause + 1, LONGEST_PAUSE)
-            worker = _Worker(self._engines, self._line, self._metrics)
+            worker = None
             try:
+                worker = _Worker(self._engines, self._line, self._metrics)
                 steps = worker.load()
                 self.is_ready, pause = True, 0.0
                 self.settled.set()
@@ -62,7 +63,8 @@ class Supervisor(threading.Thread):
                 self._metrics.restarts.inc()
             finally:
                 self.is_ready = False
-                worker.end()
+                if worker is not None:  # memory may be short of even starting it
+                    worker.end()
         self.settled.set()
 
 
@@ -164,7 +166,10 @@ class _Worker:
 
 def _enter(connection: Connection, engines: Engines) -> None:
     """Where a worker process begins."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the service's to deal with
+    # Terminals and systemd tell all processes of a service to end; this one finishes what is under
+    # way first, and the supervisor ends it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     # It loads torch, which the service's own process never needs.
     from unsmear.web.worker import main
 
