@@ -8,6 +8,8 @@ from PIL import Image
 from unsmear.web.page_files import clean_name, kind_of, map_picture, read_mask, result_name
 from unsmear.web.problems import UnsupportedError, UnusableError
 
+TURNED_XMP = b'<x xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/>'
+
 
 def file(format: str, mode: str = "RGB", **options: object) -> bytes:
     out = io.BytesIO()
@@ -32,11 +34,22 @@ def test_what_they_do_not_show_or_show_in_wrong_colours_is_not() -> None:
     assert not kind_of(file("JPEG", "CMYK"), "a").is_viewable
 
 
+def test_what_they_would_show_lying_on_its_side_is_not_shown_as_it_is() -> None:
+    assert kind_of(file("JPEG", exif=turned(6)), "a").is_viewable
+    assert not kind_of(file("JPEG", xmp=TURNED_XMP), "a").is_viewable
+    assert kind_of(file("WEBP", exif=turned(1)), "a").is_viewable
+    assert not kind_of(file("WEBP", exif=turned(6)), "a").is_viewable
+    assert not kind_of(file("WEBP", xmp=TURNED_XMP), "a").is_viewable
+    cut = file("WEBP", exif=turned(6))[:-20]
+    assert kind_of(cut, "a").is_viewable  # whether it is damaged, the engine says
+
+
 def test_jpegs_that_must_be_encoded_anew_are_told() -> None:
     arithmetic = file("JPEG").replace(b"\xff\xc0", b"\xff\xc9")
     assert kind_of(arithmetic, "a").reencoded == "arithmetically coded"
     assert kind_of(file("JPEG", progressive=True), "a").reencoded is None
     assert kind_of(file("JPEG", exif=turned(6)), "a").reencoded == "turned by its EXIF tag"
+    assert kind_of(file("JPEG", xmp=TURNED_XMP), "a").reencoded == "turned by its XMP"
     assert kind_of(file("JPEG", exif=turned(1)), "a").reencoded is None
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import struct
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -15,6 +16,8 @@ from PIL import Image
 
 from unsmear.images import SUPPORTED_SUFFIXES, Picture, encode_picture, exif, jpeg_segments
 from unsmear.images.formats import Unreadable, sniff
+from unsmear.images.jpeg_metadata import metadata_in
+from unsmear.images.metadata import Metadata
 from unsmear.web.problems import UnsupportedError, UnusableError
 from unsmear.web.service import Wish
 
@@ -22,6 +25,7 @@ MAP_SIDE = 1536  # px, longest side of the maps that go to and from the browser
 VIEW = Wish(strength=0, boxes=((0, 0, 1, 1),), format="PNG")
 """Makes the same picture as PNG, which every browser shows, at hardly any cost."""
 
+_CHUNKS = 4096  # looked at; real files have a few, and one for each frame
 _ARITHMETIC = range(0xC9, 0xCC)  # markers of frames
 
 
@@ -32,7 +36,7 @@ class FileKind:
     Attributes:
         format: such as "JPEG".
         media_type: such as "image/jpeg".
-        is_viewable: whether browsers show it, in its true colours.
+        is_viewable: whether browsers show it, upright and in its true colours.
         reencoded: why changing a part of it means to encode all of it anew, as the rest of a
             sentence that begins "This JPEG is"; None where the rest keeps its very numbers.
     """
@@ -54,7 +58,9 @@ def kind_of(data: bytes, name: str) -> FileKind:
         media_type = f"image/{format.lower()}"
         if format == "JPEG":
             return _jpeg_kind(data)
-        return FileKind(format, media_type, is_viewable=format != "TIFF")
+        # Browsers turn no WebP.
+        is_sideways = format == "WEBP" and _webp_metadata(data).orientation > 1
+        return FileKind(format, media_type, is_viewable=format != "TIFF" and not is_sideways)
     except Unreadable as problem:
         raise UnsupportedError(f"{name} {problem}.") from problem
 
@@ -62,18 +68,34 @@ def kind_of(data: bytes, name: str) -> FileKind:
 def _jpeg_kind(data: bytes) -> FileKind:
     segments, _ = jpeg_segments.split(data)
     frame = next((each for each in segments if each.is_frame), None)
-    blocks = [
-        each.payload[6:]
-        for each in segments
-        if each.marker == jpeg_segments.APP1 and each.payload.startswith(b"Exif\0\0")
-    ]
+    metadata = metadata_in(segments)
+    is_turned = metadata.orientation > 1
+    turned_by = "EXIF tag" if metadata.exif and exif.orientation(metadata.exif) else "XMP"
     reencoded = None
     if frame is not None and frame.marker in _ARITHMETIC:
         reencoded = "arithmetically coded"
-    elif blocks and (exif.orientation(blocks[0]) or 1) > 1:
-        reencoded = "turned by its EXIF tag"
+    elif is_turned:
+        reencoded = f"turned by its {turned_by}"
     has_four_inks = frame is not None and frame.payload[5:6] == b"\x04"
-    return FileKind("JPEG", "image/jpeg", not has_four_inks, reencoded)
+    is_sideways = is_turned and turned_by == "XMP"  # browsers ask EXIF alone
+    return FileKind("JPEG", "image/jpeg", not (has_four_inks or is_sideways), reencoded)
+
+
+def _webp_metadata(data: bytes) -> Metadata:
+    """What turns a WebP; damaged ones may lack it."""
+    chunks: dict[bytes, bytes] = {}
+    at = 12
+    for _ in range(_CHUNKS):
+        if at + 8 > len(data):
+            break
+        name, length = struct.unpack_from("<4sI", data, at)
+        if name in (b"EXIF", b"XMP "):
+            chunks.setdefault(name, data[at + 8 : at + 8 + length])
+        at += 8 + length + length % 2
+    block = chunks.get(b"EXIF")
+    return Metadata(
+        exif=None if block is None else block.removeprefix(b"Exif\0\0"), xmp=chunks.get(b"XMP ")
+    )
 
 
 def clean_name(said: str) -> str:
