@@ -1,5 +1,6 @@
 import dataclasses
 import pickle
+import resource
 
 import pytest
 import torch
@@ -164,12 +165,29 @@ def test_a_failed_write_leaves_nothing(small_network, tmp_path, monkeypatch):
         save_model(small_network, tmp_path)
 
     def fail(*_, **__):
-        raise OSError("disk full")
+        raise RuntimeError("broken")
 
     monkeypatch.setattr("unsmear.models.checkpoints.save_file", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(RuntimeError, match="broken"):
         save_model(small_network, tmp_path / "net.safetensors")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["there.safetensors", "there.pth"])
+def test_a_disk_too_full_for_a_checkpoint_is_one_sentence(small_network, tmp_path, name):
+    source = save_model(small_network, tmp_path / "net.safetensors")
+    allowed = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, allowed[1]))
+    try:
+        with pytest.raises(OutputError, match=rf"{name} cannot be written \(.*File too large"):
+            convert_checkpoint(
+                source,
+                tmp_path / name,
+                to="released" if name.endswith(".pth") else "unsmear",
+            )
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, allowed)
+    assert list(tmp_path.iterdir()) == [source]
 
 
 def test_predictors_that_a_checkpoint_lacks_begin_fresh_when_asked(small_network, tmp_path):

@@ -124,7 +124,7 @@ def export_onnx(
 
     Raises:
         ModelError: as :func:`onnx_model`, or the file computes something else than torch.
-        OutputError: the folder is not there.
+        OutputError: the folder is not there, the path is one, or the disk does not take it.
     """
     model = onnx_model(network, **wishes)
     found: list[Agreement] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 import tempfile
@@ -52,25 +53,31 @@ def write_safetensors(
 
 def write_torch(state: Mapping[str, object], path: Path) -> Path:
     """Write what ``torch.load`` reads, replacing an existing file in one step."""
-    return write_through(path, lambda temporary: torch.save(state, temporary))
+    whole = io.BytesIO()  # of a file that cannot be written torch does not say why
+    torch.save(state, whole)
+    return write_through(path, lambda temporary: Path(temporary).write_bytes(whole.getbuffer()))
 
 
 def write_through(path: Path, write: Callable[[str], object]) -> Path:
     """Write through a temporary name, so that no half-written checkpoint is ever left.
 
     Raises:
-        OutputError: the folder is not there, or the path is one.
+        OutputError: the folder is not there, the path is one, or the disk does not take it.
     """
     if path.is_dir():
         raise OutputError(f"{path} is a folder: give a file's name.")
     if not path.parent.is_dir():
         raise OutputError(f"There is no folder {path.parent}; make it first.")
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
     try:
-        write(temporary)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        os.close(handle)
+        try:
+            write(temporary)
+            Path(temporary).chmod(0o644)
+            Path(temporary).replace(path)
+        finally:
+            Path(temporary).unlink(missing_ok=True)
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(f"{path} cannot be written ({reason}): check its folder.") from None
     return path

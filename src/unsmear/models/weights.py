@@ -157,7 +157,7 @@ def save_model(
 
     Raises:
         ModelError: what is to be saved is no network of this package.
-        OutputError: the folder is not there, or the path is one.
+        OutputError: the folder is not there, the path is one, or the disk does not take it.
     """
     network = _unwrapped(network)
     state = {
