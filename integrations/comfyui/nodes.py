@@ -88,7 +88,7 @@ class Deblur:
         """
         engine = engine_of(model)
         masks = [None] * len(image) if mask is None else _regions(mask, len(image))
-        made, maps = image.clone(), []
+        made, maps = image.clone(), torch.zeros(image.shape[:3])
         for number, region in enumerate(masks):
             steering = Steering(mask=region, threshold=threshold, strength=strength)
             colours = min(image.shape[-1], 3)
@@ -97,8 +97,8 @@ class Deblur:
             rgb = torch.from_numpy(result.picture.rgb[..., :colours].astype(np.float32) / WHITE)
             touched = torch.from_numpy(result.touched).to(made.device)
             made[number, ..., :colours][touched] = rgb.to(made)[touched]
-            maps.append(torch.from_numpy(result.blur_map))
-        return made, torch.stack(maps)
+            maps[number] = torch.from_numpy(result.blur_map)
+        return made, maps
 
 
 def model_names() -> list[str]:
@@ -125,7 +125,7 @@ def _regions(mask: Tensor, pictures: int) -> list[np.ndarray]:
         raise InputError(
             f"There are {len(regions)} masks for {pictures} pictures: give one, or one for each."
         )
-    return [*regions] * (pictures // len(regions))
+    return [*regions] * (pictures if len(regions) == 1 else 1)
 
 
 NODE_CLASS_MAPPINGS = {"UnsmearDeblur": Deblur}

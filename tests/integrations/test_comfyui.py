@@ -127,6 +127,13 @@ def test_pictures_of_a_batch_are_those_of_the_engine(call):
         assert torch.equal(blur_map, torch.from_numpy(wanted.blur_map))
 
 
+@pytest.mark.parametrize("masks", [None, 0, 1])
+def test_a_batch_without_pictures_gives_none(call, masks):
+    mask = None if masks is None else torch.ones(masks, 150, 140)
+    made, maps = call(pictures(batch=0), mask=mask)
+    assert (made.shape, maps.shape) == ((0, 150, 140, 3), (0, 150, 140))
+
+
 @pytest.mark.parametrize("batched", [True, False])
 def test_one_mask_serves_all_pictures(call, batched):
     image, mask = pictures(), torch.zeros(150, 140)
