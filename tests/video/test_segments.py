@@ -57,6 +57,33 @@ def test_other_wishes_begin_again(deblur, clip: Path, tmp_path: Path, monkeypatc
     assert deblur(clip, tmp_path / "out.mp4", steering=steering).resumed_frames == 0
 
 
+@pytest.mark.parametrize("left", [0, 0.5], ids=["empty", "cut off"])
+def test_a_damaged_piece_is_made_again(
+    deblur, clip: Path, tmp_path: Path, monkeypatch, left: float
+) -> None:
+    """As a power cut leaves it: what was renamed need not have reached the disk."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(running, "join", stop)
+    with pytest.raises(KeyboardInterrupt):
+        deblur(clip, tmp_path / "out.mp4")
+    monkeypatch.undo()
+    second = tmp_path / ".out.mp4.unsmear" / "000001.npz"
+    second.write_bytes(second.read_bytes()[: int(left * second.stat().st_size)])
+    assert deblur(clip, tmp_path / "out.mp4").resumed_frames == 4
+    deblur(clip, tmp_path / "through.mp4")
+    assert (tmp_path / "out.mp4").read_bytes() == (tmp_path / "through.mp4").read_bytes()
+
+
+def test_a_damaged_manifest_begins_again(deblur, clip: Path, tmp_path: Path) -> None:
+    pieces = tmp_path / ".out.mp4.unsmear"
+    pieces.mkdir()
+    (pieces / "manifest.json").write_bytes(b"\xff\x00")
+    assert deblur(clip, tmp_path / "out.mp4").resumed_frames == 0
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="folders are locked where POSIX's locks are")
 @pytest.mark.parametrize("strength", [1.0, 0.5])
 def test_two_runs_at_once_do_not_mix(

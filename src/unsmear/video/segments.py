@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 import torch
@@ -104,7 +105,7 @@ class Pieces:
         try:
             folder.mkdir(exist_ok=True)
             self._lock = _locked(folder / LOCK)
-            if not (manifest.is_file() and manifest.read_text(encoding="utf-8") == wanted):
+            if not (manifest.is_file() and manifest.read_bytes() == wanted.encode()):
                 for path in folder.iterdir():
                     if path.name != LOCK:
                         path.unlink()
@@ -120,7 +121,7 @@ class Pieces:
                 "choose another place with -o."
             ) from None
         self.count = 0
-        while self._path(self.count).is_file():
+        while _is_whole(self._path(self.count)):
             self.count += 1
 
     def close(self) -> None:
@@ -183,6 +184,15 @@ class Pieces:
 
     def _path(self, number: int) -> Path:
         return self.folder / f"{number:06}.npz"
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a piece is there as it was written; a power cut may leave it empty or cut off."""
+    try:
+        with ZipFile(path) as arrays:
+            return arrays.testzip() is None
+    except (OSError, BadZipFile):
+        return False
 
 
 def fingerprint(path: Path) -> str:
