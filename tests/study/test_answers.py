@@ -69,6 +69,7 @@ def test_a_line_that_was_cut_off_costs_only_itself(path: Path) -> None:
         "{}",
         '{"person": "ann", "photo": "a", "shown": ["x", "y"], "choice": "z"}',
         '{"person": "ann", "photo": "a", "shown": ["x"], "choice": null}',
+        '{"person": "ann", "photo": ["a"], "shown": ["x", "y"], "choice": "x"}',
     ],
 )
 def test_other_files_are_refused(path: Path, line: str) -> None:

@@ -25,7 +25,7 @@ class Answer:
         at: when, ISO 8601 in UTC.
 
     Raises:
-        InputError: the choice was not shown, or fewer than two models were.
+        InputError: a name is no text, the choice was not shown, or fewer than two models were.
     """
 
     person: str
@@ -35,6 +35,8 @@ class Answer:
     at: str = ""
 
     def __post_init__(self) -> None:
+        if not all(isinstance(name, str) for name in (self.person, self.photo, *self.shown)):
+            raise InputError(f"no answer: a name is no text in {self}")
         if len(set(self.shown)) < 2 or self.choice not in (None, *self.shown):
             raise InputError(f"no answer: {self.choice!r} chosen of {self.shown}")
 
