@@ -301,6 +301,15 @@ def test_an_avi_that_breaks_off_is_called_so(deblur, tmp_path: Path) -> None:
     assert 0 < report.frames < 40
 
 
+def test_a_matroska_that_breaks_off_is_called_so(deblur, tmp_path: Path) -> None:
+    whole = write_clip(tmp_path / "whole.mkv", moving_square(20))
+    cut = tmp_path / "cut.mkv"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 3 // 4])
+    with pytest.warns(UserWarning, match="breaks off: .* frames could be read"):
+        report = deblur(cut, tmp_path / "out.mkv", steering=Steering(threshold=1.0))
+    assert 0 < report.frames < 18
+
+
 def test_a_whole_clip_is_not_called_damaged(
     deblur, trimmed: Path, tmp_path: Path, recwarn: pytest.WarningsRecorder
 ) -> None:
@@ -309,10 +318,13 @@ def test_a_whole_clip_is_not_called_damaged(
     mute = write_clip(tmp_path / "b.mp4", moving_square(16), "-bf", "2")
     fine_steps = tmp_path / "steps.avi"
     ffmpeg("-i", mute, "-c", "copy", fine_steps)
+    late = tmp_path / "late.mkv"
+    ffmpeg("-itsoffset", 2, "-i", mute, "-c", "copy", late)
     for source, frames in ((trimmed, 15), (skipping, 11), (fine_steps, 16)):
         with Clip(source) as clip:
             assert clip.total == frames
         assert deblur(source, tmp_path / f"{source.stem}.out.mkv").frames == frames
+    assert deblur(late, tmp_path / "late.out.mkv").frames == 16
     assert not recwarn.list
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -129,7 +130,7 @@ class Clip:
         self.container = _opened(self.path)
         self.stream = _video_stream(self.container, self.path)
         self.stream.thread_type = "AUTO"
-        self._count, self._last, self._damaged = 0, None, 0
+        self._count, self._last, self._end, self._damaged = 0, None, Fraction(0), 0
         self._first_dts, self._delay = None, None
         self._stated = self._stated_frames()
 
@@ -163,8 +164,8 @@ class Clip:
 
     def warn_of_losses(self) -> None:
         """Say what could not be read, once all packets are decoded."""
-        missing = self._stated - self._count
-        if self._damaged or missing > max(2, self._stated // 100):
+        missing = self._missing_frames()
+        if self._damaged or missing > max(2, (self._count + missing) // 100):
             said = f" of {self._stated}" if self._stated else ""
             warnings.warn(
                 f"the file is damaged or breaks off: {self._count}{said} frames could be read",
@@ -190,6 +191,7 @@ class Clip:
             )
         number = self._count
         self._count, self._last = number + 1, pts
+        self._end = (pts + duration) * self.time_base
         return Frame(number, pts, duration, picture, Coding.of(picture))
 
     def _avi_pts(self, picture: av.VideoFrame) -> int | None:
@@ -218,6 +220,19 @@ class Clip:
         else:
             has_index = self.container.format.name.startswith("mov,")
         return sum(not entry.is_discard for entry in index) if stated and has_index else stated
+
+    def _missing_frames(self) -> int:
+        """Frames that the file promises beyond those that were read.
+
+        Matroska promises no number of them; its writers tag a stream with when it ends.
+        """
+        if self._stated:
+            return self._stated - self._count
+        tag = re.fullmatch(r"(\d+):(\d+):(\d+\.?\d*)", self.stream.metadata.get("DURATION", ""))
+        if tag is None:
+            return 0
+        hours, minutes, seconds = map(float, tag.groups())
+        return round((3600 * hours + 60 * minutes + seconds - self._end) * self.rate)
 
     def _estimate(self) -> int:
         """Frames by duration and rate."""
