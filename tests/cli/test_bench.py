@@ -49,6 +49,14 @@ def test_a_size_that_does_not_fit_into_memory_is_refused_before_any_work(run, mo
     assert len(ended.err.splitlines()) == 1
 
 
+@pytest.mark.parametrize("option", ["--json", "--plot"])
+def test_a_folder_in_the_figures_place_is_refused_before_any_work(run, tmp_path, option):
+    ended = run("bench", option, tmp_path, "--overwrite", "--size", "64x64", plain=True)
+    assert ended.code == 2
+    assert "is a folder" in ended.err
+    assert ended.out == ""
+
+
 def test_figures_are_not_overwritten_unasked(run, tmp_path):
     place = tmp_path / "speed.json"
     place.write_text("mine")

@@ -146,6 +146,8 @@ def _parse_types(text: str) -> list[str]:
 def _check_place(place: Path | None, *, overwrite: bool) -> None:
     if place is None:
         return
+    if place.is_dir():
+        raise OutputError(f"{place} is a folder: give a file's name.")
     if not place.parent.is_dir():
         raise OutputError(f"There is no folder {place.parent}: make it first.")
     if place.exists() and not overwrite:
