@@ -98,6 +98,31 @@ def test_a_bad_pair_does_not_stop_the_set(tmp_path: Path, run: Run) -> None:
     assert names(tmp_path / "masks") == ["0.png", "2.png"]
 
 
+def test_a_pair_that_is_too_small_is_named(tmp_path: Path, run: Run) -> None:
+    source = make_folder(tmp_path / "set")
+    for kind in ("blur", "sharp", "mask"):
+        save(source / f"1_{kind}.png", picture(1, (20, 20)))
+    ended = run("mask", "--data", source, plain=True)
+    assert ended.code == 1
+    assert ended.err.startswith("unsmear: 1: a mask is made of")
+
+
+def test_a_later_page_in_the_way_is_told_before_any_work(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unsmear.cli.mask_sheet.PAIRS_ON_A_PAGE", 2)
+    source, masks, sheet = make_reloblur(tmp_path / "set"), tmp_path / "masks", tmp_path / "s.jpg"
+    (tmp_path / "s-2.jpg").write_bytes(b"mine")
+    words = ("mask", "--data", source, "-o", masks, "--sheet", sheet)
+    ended = run(*words, plain=True)
+    assert ended.code == 2
+    assert "s-2.jpg already exists" in ended.err
+    assert not masks.exists()
+    assert not sheet.exists()
+    assert run(*words, "--overwrite", plain=True).code == 0
+    assert pixels(tmp_path / "s-2.jpg").shape[2] == 3
+
+
 def test_long_sheets_have_pages(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("unsmear.cli.mask_sheet.PAIRS_ON_A_PAGE", 2)
     source = make_folder(tmp_path / "set")

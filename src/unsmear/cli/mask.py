@@ -145,13 +145,11 @@ def command(
     """
     pair = _check_together(pictures or [], data)
     with needing("train", "Making masks"):
-        from unsmear.cli.mask_sheet import MaskSheet
+        from unsmear.cli.mask_sheet import MaskSheet, sheet_pages
         from unsmear.data import PairMaskConfig
 
     options = {} if threshold is None else {"threshold": threshold}
     config = PairMaskConfig(misalignment=misalignment, **options)
-    if sheet is not None:
-        _check_file(sheet, overwrite=overwrite)
     if pair is not None:
         source = _one_pair(*pair, compare)
         place = _place_of_one(pair[0], output, overwrite=overwrite)
@@ -159,8 +157,11 @@ def command(
         assert data is not None, "there is a pair or a set"
         place = _places_in(output)
         source = _open_set(data, layout, split, compare)
-    _check_apart(source, place, sheet, overwrite=overwrite)
-    pages = None if sheet is None else MaskSheet(sheet, overwrite=overwrite)
+    places = [] if sheet is None else sheet_pages(sheet, len(source))
+    for page_place in places:
+        _check_file(page_place, overwrite=overwrite)
+    _check_apart(source, place, places, overwrite=overwrite)
+    pages = MaskSheet(places, overwrite=overwrite) if places else None
     made, problems = _make_all(source, config, place, pages, overwrite=overwrite, quiet=quiet)
     for problem in problems:
         complain(problem)
@@ -204,15 +205,17 @@ def _places_in(output: Path | None) -> Place:
     return lambda name: output and output / f"{name}.png"
 
 
-def _check_apart(source: FileSource, place: Place, sheet: Path | None, *, overwrite: bool) -> None:
+def _check_apart(source: FileSource, place: Place, sheets: list[Path], *, overwrite: bool) -> None:
     """Refuse to write over a picture that is read, and the sheet over a mask."""
     masks = [path for name in source.names if (path := place(name)) is not None]
-    if sheet is not None and os.path.realpath(sheet) in map(os.path.realpath, masks):
-        raise OutputError(
-            f"{sheet} cannot be both a mask and the sheet: give --sheet another name."
-        )
+    taken = {os.path.realpath(path) for path in masks}
+    for sheet in sheets:
+        if os.path.realpath(sheet) in taken:
+            raise OutputError(
+                f"{sheet} cannot be both a mask and the sheet: give --sheet another name."
+            )
     read = {os.path.realpath(path) for pair in source.files for path in pair[1:] if path}
-    for path in (*masks, *([] if sheet is None else [sheet])):
+    for path in (*masks, *sheets):
         # Without --overwrite, masks that are there stay.
         if overwrite and path.exists() and os.path.realpath(path) in read:
             raise OutputError(f"{path} is read here, and would be replaced: name another place.")
@@ -273,7 +276,10 @@ def _mask_of(pair: Pair, config: PairMaskConfig, path: Path | None, *, overwrite
         if mask.shape[1:] != pair.blurred.shape[1:]:
             raise InputError(f"{path} has another size than its pair: remove it, or --overwrite.")
         return mask
-    mask = pair_blur_mask(pair.blurred, pair.sharp, config)
+    try:
+        mask = pair_blur_mask(pair.blurred, pair.sharp, config)
+    except InputError as problem:  # it was given no name
+        raise InputError(f"{pair.name}: {problem}") from None
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_picture(Picture.from_array(mask[0].numpy() * 255), path, overwrite=overwrite)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,20 +22,26 @@ PAIRS_ON_A_PAGE = 40
 FOUND, GIVEN = (255, 40, 40), (0, 200, 255)
 
 
+def sheet_pages(path: Path, pairs: int) -> list[Path]:
+    """The files that a sheet of so many pairs fills: sheet.jpg, sheet-2.jpg, ..."""
+    others = range(2, math.ceil(pairs / PAIRS_ON_A_PAGE) + 1)
+    return [path, *(path.with_name(f"{path.stem}-{number}{path.suffix}") for number in others)]
+
+
 class MaskSheet:
-    """Collects pairs and writes a page whenever it is full: sheet.jpg, sheet-2.jpg, ...
+    """Collects pairs and writes a page whenever it is full.
 
     Args:
-        path: the first page; its ending decides the format.
+        places: files of the pages, see :func:`sheet_pages`; their ending decides the format.
         overwrite: whether pages that are there may be replaced.
 
     Attributes:
         pages: the pages written.
     """
 
-    def __init__(self, path: Path, *, overwrite: bool) -> None:
+    def __init__(self, places: Sequence[Path], *, overwrite: bool) -> None:
         self.pages: list[Path] = []
-        self._path = path
+        self._places = places
         self._overwrite = overwrite
         self._rows: list[Image.Image] = []
 
@@ -55,9 +63,7 @@ class MaskSheet:
         """
         if not self._rows:
             return
-        number = len(self.pages) + 1
-        ending = "" if number == 1 else f"-{number}"
-        path = self._path.with_name(f"{self._path.stem}{ending}{self._path.suffix}")
+        path = self._places[len(self.pages)]
         page = Picture.from_array(np.asarray(_page(self._rows)))
         write_picture(page, path, overwrite=self._overwrite)
         self.pages.append(path)
