@@ -59,13 +59,24 @@ def test_models_lists_all(run: Run) -> None:
 def test_models_reads_the_card(
     checkpoint: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    card = {"trained_on": "moving squares", "gain_inside": 1.75}
+    card = {"trained_on": "moving squares", "gain_inside_mask_db": 1.75}
     told = tmp_path / "told.safetensors"
     save_model(load_model(checkpoint), told, metadata={"unsmear.card": json.dumps(card)})
     monkeypatch.setattr("unsmear.models.bundled_weights", lambda _: told)
     rows = json.loads(run("models", "--json", plain=True).out)
     assert rows[0]["card"] == card
     assert rows[0]["weights_bytes"] == told.stat().st_size
+    table = run("models", plain=True).out
+    assert "+1.75 dB" in table
+    assert "lmdvit: trained on moving squares." in table
+
+
+def test_models_takes_one_line_each_in_a_narrow_terminal(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    rows = [line for line in run("models", plain=True).out.splitlines() if line.startswith("│")]
+    assert len(rows) == len(MODEL_NAMES)
 
 
 def test_info_counts(run: Run) -> None:
