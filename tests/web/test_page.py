@@ -358,6 +358,15 @@ def test_other_doors_are_shut(address: str) -> None:
         assert kept.headers["Content-Disposition"] == "attachment; filename*=UTF-8''a%22.png"
 
 
+def test_beside_the_page_wrong_methods_and_addresses_are_told_in_words(address: str) -> None:
+    wrong = [("PUT", "v1/deblur", 405, "POST"), ("GET", "v1/nothing", 404, "/docs")]
+    for method, path, status, why in wrong:
+        answer = httpx.request(method, address + path)
+        assert (answer.status_code, answer.json()["status"]) == (status, status)
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert why in answer.json()["detail"]
+
+
 def test_every_control_has_a_name(open_page: Open) -> None:
     page = open_page()
     choose(page, "person.png", png(scene()))

@@ -12,11 +12,13 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import gradio as gr
 from fastapi import FastAPI
 from gradio.themes import Base
+from starlette.exceptions import HTTPException
+from starlette.routing import Mount
 
 from unsmear.errors import UnsmearError
 from unsmear.web.page_desk import Desk, Leaf
@@ -38,10 +40,10 @@ _log = logging.getLogger(__name__)
 
 
 def mount(app: FastAPI, service: Service) -> FastAPI:
-    """Put the page at "/" of an app; all other routes of the app must be there already.
+    """Put the page at "/" of an app, where no route of the app's own leads.
 
     Args:
-        app: what it is added to.
+        app: what it is added to; tells of wrong addresses and methods in the page's stead.
         service: what deblurs; started and closed by the caller.
 
     Returns:
@@ -49,7 +51,7 @@ def mount(app: FastAPI, service: Service) -> FastAPI:
     """
     desk = Desk()
     app.include_router(page_routes(desk, service))
-    return gr.mount_gradio_app(
+    gr.mount_gradio_app(
         app,
         build(desk, service),
         path="/",
@@ -78,6 +80,13 @@ def mount(app: FastAPI, service: Service) -> FastAPI:
         css_paths=HERE / "page.css",
         head=ICON,
     )
+    # As a mount at "/" it would take all that the app's own routes do not: PUT /v1/deblur, too.
+    mounted = app.router.routes.pop()
+    assert isinstance(mounted, Mount)
+    frame = cast(FastAPI, mounted.app)
+    frame.add_exception_handler(HTTPException, app.exception_handlers[HTTPException])
+    app.router.default = frame
+    return app
 
 
 def build(desk: Desk, service: Service) -> gr.Blocks:
