@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from unsmear.errors import ModelError
 from unsmear.web import supervisor
 from unsmear.web.line import Line
 from unsmear.web.messages import Engines
@@ -47,3 +48,29 @@ def test_a_process_that_cannot_be_started_now_is_tried_again(keeper, line, monke
     line.close()
     keeper.join()
     assert len(tries) == 2
+
+
+def test_what_befalls_workers_is_in_the_log(keeper, line, monkeypatch, caplog):
+    fates = [EOFError(), ModelError("The file is damaged."), None]
+
+    class Worker:
+        def __init__(self, *_: object) -> None:
+            self.fate = fates.pop(0)
+
+        def load(self) -> dict[str, int]:
+            if isinstance(self.fate, ModelError):
+                raise self.fate
+            return {}
+
+        def serve(self, steps: dict[str, int]) -> None:
+            if self.fate is not None:
+                raise self.fate
+            line.close()
+
+        def end(self) -> None:
+            pass
+
+    monkeypatch.setattr(supervisor, "_Worker", Worker)
+    keeper.run()
+    lost = "The process that computes was lost; another one is started."
+    assert caplog.messages == [lost, "The file is damaged."]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import signal
 import threading
@@ -17,6 +18,8 @@ from unsmear.web.problems import UnusableError, WorkerDiedError
 
 GRACE = 30.0  # s that a worker has to notice that nobody waits for what it does
 LONGEST_PAUSE = 5.0  # s between two tries to start a worker
+
+_log = logging.getLogger(__name__)
 
 
 class Supervisor(threading.Thread):
@@ -59,8 +62,10 @@ class Supervisor(threading.Thread):
                 if not self.settled.is_set():
                     self.problem = problem
                     break
+                _log.warning("%s", problem)
             except (EOFError, OSError):
                 self._metrics.restarts.inc()
+                _log.warning("The process that computes was lost; another one is started.")
             finally:
                 self.is_ready = False
                 if worker is not None:  # memory may be short of even starting it
