@@ -1,6 +1,5 @@
 import dataclasses
 import pickle
-import resource
 
 import pytest
 import torch
@@ -175,6 +174,7 @@ def test_a_failed_write_leaves_nothing(small_network, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["there.safetensors", "there.pth"])
 def test_a_disk_too_full_for_a_checkpoint_is_one_sentence(small_network, tmp_path, name):
+    resource = pytest.importorskip("resource", reason="limits of files' sizes are POSIX's")
     source = save_model(small_network, tmp_path / "net.safetensors")
     allowed = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, allowed[1]))

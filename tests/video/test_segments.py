@@ -18,6 +18,18 @@ from unsmear.video import run as running
 from .makers import moving_square, write_clip
 
 
+def leave_pieces(deblur, clip: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Break a run off when all its pieces are there, and its result is not."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(running, "join", stop)
+        with pytest.raises(KeyboardInterrupt):
+            deblur(clip, out)
+
+
 def test_a_run_that_was_broken_off_goes_on(deblur, clip, tmp_path: Path, monkeypatch) -> None:
     deblur(clip, tmp_path / "through.mp4")
     put = running._OpenPiece.put
@@ -45,13 +57,7 @@ def test_a_run_that_was_broken_off_goes_on(deblur, clip, tmp_path: Path, monkeyp
 
 
 def test_other_wishes_begin_again(deblur, clip: Path, tmp_path: Path, monkeypatch) -> None:
-    def stop(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(running, "join", stop)
-    with pytest.raises(KeyboardInterrupt):
-        deblur(clip, tmp_path / "out.mp4")
-    monkeypatch.undo()
+    leave_pieces(deblur, clip, tmp_path / "out.mp4", monkeypatch)
     assert list(tmp_path.glob(".out.mp4.unsmear/*.npz"))
     steering = Steering(threshold=0.0, strength=0.5)
     assert deblur(clip, tmp_path / "out.mp4", steering=steering).resumed_frames == 0
@@ -62,14 +68,7 @@ def test_a_damaged_piece_is_made_again(
     deblur, clip: Path, tmp_path: Path, monkeypatch, left: float
 ) -> None:
     """As a power cut leaves it: what was renamed need not have reached the disk."""
-
-    def stop(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(running, "join", stop)
-    with pytest.raises(KeyboardInterrupt):
-        deblur(clip, tmp_path / "out.mp4")
-    monkeypatch.undo()
+    leave_pieces(deblur, clip, tmp_path / "out.mp4", monkeypatch)
     second = tmp_path / ".out.mp4.unsmear" / "000001.npz"
     second.write_bytes(second.read_bytes()[: int(left * second.stat().st_size)])
     assert deblur(clip, tmp_path / "out.mp4").resumed_frames == 4
