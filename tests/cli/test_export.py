@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -39,6 +40,16 @@ def test_the_dense_form_in_a_newer_opset_under_the_models_name(checkpoint: Path,
     assert names() == ["tiny.onnx"]
     assert "NonZero" not in kinds("tiny.onnx")
     assert onnx.load("tiny.onnx").opset_import[0].version == 20
+
+
+def test_the_folder_one_is_in_gives_its_name(
+    checkpoint: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("mine").mkdir()
+    shutil.copy(checkpoint, "mine/model.safetensors")
+    monkeypatch.chdir("mine")
+    assert run("export", ".", "--no-check", plain=True).code == 0
+    assert names() == ["mine.onnx", "model.safetensors"]
 
 
 def test_nothing_is_replaced_unasked(checkpoint: Path, run: Run) -> None:

@@ -77,7 +77,8 @@ def command(
     LMD-ViT skips what it prunes there, too. LBAG, and DMPHN and SRN without sampling, can be
     exported as well.
     """
-    path = output or Path(f"{Path(model).stem}.onnx")
+    name = Path(model).resolve().stem  # resolved, so that "." has one, too
+    path = output or Path(f"{name}.onnx")
     if path.suffix != ".onnx":
         raise OutputError(f"{path} must end in .onnx.")
     if path.is_dir():
@@ -91,7 +92,7 @@ def command(
     found = export_onnx(
         load_model(model),
         path,
-        name=Path(model).stem,
+        name=name,
         license=LICENSE_OF_BUNDLED if bundled_weights(model) else "",
         pruned=pruned,
         opset=opset,
