@@ -13,8 +13,9 @@ from PIL import Image
 
 from unsmear.images import Picture, encode_picture, read_picture
 from unsmear.images.iptc import iptc_in, resources_of
+from unsmear.images.jpeg_segments import split
 
-from .makers import XMP, chunk, exif_block, pillow, png, scene, tiff
+from .makers import ICC, XMP, chunk, exif_block, grey, pillow, png, scene, tiff
 
 IPTC = b"\x1c\x02\x19\x00\x05train" + b"\x1c\x02\x78\x00\x11A train, arriving"
 OTHERS = b"8BIM\x04\x0a\x03odd\0\0\0\x01\x01\0" + b"8BIM\x04\x26\0\0\0\0\0\x02ab"
@@ -54,6 +55,30 @@ def test_iptc_among_resources() -> None:
         assert iptc_in(resources_of(IPTC)[:end]) is None
 
 
+PREVIEW = b"8BIM\x04\x0c\0\0\0\0\0\x05small\0"
+
+
+@pytest.mark.parametrize("cut", [0, 20, 60])
+def test_photoshops_preview_of_the_old_picture_is_left_out_of_a_jpeg(cut: int) -> None:
+    before = OTHERS + PREVIEW + resources_of(IPTC) + b"what nobody can read"
+    pieces = (before[:cut], before[cut:]) if cut else (before,)
+    written = encode_picture(changed(with_photoshop(jpeg(), *pieces)), "JPEG")
+    payloads = [segment.payload for segment in split(written)[0] if segment.marker == 0xED]
+    kept = b"".join(payload.removeprefix(b"Photoshop 3.0\0") for payload in payloads)
+    assert kept == before.replace(PREVIEW, b"")
+
+
+def test_photoshops_preview_alone_leaves_nothing_in_a_jpeg() -> None:
+    assert b"Photoshop" not in encode_picture(changed(with_photoshop(jpeg(), PREVIEW)), "JPEG")
+
+
+def test_photoshops_preview_of_the_old_picture_is_left_out_of_a_tiff() -> None:
+    for resources in (OTHERS + PREVIEW + resources_of(IPTC), PREVIEW):
+        data = photo_tiff((34377, 7, len(resources), resources))
+        wanted = resources.replace(PREVIEW, b"") or None
+        assert tag_of(encode_picture(changed(data), "TIFF"), 34377) == wanted
+
+
 @pytest.mark.parametrize("cut", [0, 20])
 def test_from_jpeg_to_tiff(cut: int) -> None:
     resources = OTHERS + resources_of(IPTC)
@@ -78,7 +103,7 @@ def test_from_tiff_to_jpeg(order: str) -> None:
     assert read_picture(written).metadata.iptc == IPTC
     again = encode_picture(picture, "TIFF")
     assert tag_of(again, 33723) == IPTC
-    assert tag_of(again, 34377) == resources
+    assert tag_of(again, 34377) == resources.removeprefix(thumbnail)
 
 
 def test_iptc_that_only_resources_have() -> None:
@@ -126,6 +151,7 @@ def test_nothing_is_said_where_nothing_is_lost(format: str) -> None:
         encode_picture(changed(full), "JPEG")
 
 
+GREY_ICC = ICC[:16] + b"GRAY" + ICC[20:]
 PATH_OF_A_CAT = struct.pack(">4sH6sI", b"8BIM", 2000, b"\x03cat\0\0", 26) + bytes(26)
 
 
@@ -137,6 +163,8 @@ PATH_OF_A_CAT = struct.pack(">4sH6sI", b"8BIM", 2000, b"\x03cat\0\0", 26) + byte
         (png(scene(), 8, 2, before=chunk(b"tEXt", b"Title\0a cat")), "JPEG", "text fields"),
         (png(scene(), 8, 2, after=chunk(b"iTXt", b"Title" + bytes(5))), "TIFF", "text fields"),
         (png(scene(), 8, 2, before=chunk(b"cICP", b"\x09\x10\0\x01")), "WEBP", "colour coding"),
+        (png(scene(), 8, 2, before=chunk(b"gAMA", b"\0\1\x86\xa0")), "JPEG", "colour coding"),
+        (pillow(Image.fromarray(grey()), "PNG", icc_profile=GREY_ICC), "WEBP", "colour profile"),
     ],
 )
 def test_what_no_other_format_has_is_said(data: bytes, format: str, lost: str) -> None:
@@ -151,6 +179,8 @@ def test_what_no_other_format_has_is_said(data: bytes, format: str, lost: str) -
         with_photoshop(jpeg(), OTHERS),
         jpeg(exif=Image.Exif()),
         tiff(scene(), photometric="rgb", resolution=(300, 300)),
+        png(scene(), 8, 2, before=chunk(b"gAMA", struct.pack(">I", 45455))),
+        png(scene(), 8, 2, before=chunk(b"sRGB", b"\0") + chunk(b"gAMA", b"\0\1\x86\xa0")),
         png(scene(), 8, 2, before=chunk(b"pHYs", struct.pack(">IIB", 11811, 5906, 1))),
     ],
 )

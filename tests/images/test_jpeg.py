@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, JpegImagePlugin
 
 from unsmear.images import Picture, encode_picture, read_picture
-from unsmear.images.jpeg_segments import picture_end, split
+from unsmear.images.jpeg_segments import DHT, picture_end, split
 
 from .makers import CASES_BY_NAME, ICC, XMP, exif_block, pillow, scene
 
@@ -155,6 +155,25 @@ def test_segments_stay_byte_for_byte() -> None:
     assert after.info["dpi"] == (300, 200)
     assert after.info["comment"] == b"a comment"
     assert read_picture(out).metadata == read_picture(data).metadata
+
+
+def test_a_preview_of_the_old_picture_in_a_segment_of_its_own_is_left_out() -> None:
+    data = CASES_BY_NAME["jpeg-420"].make()
+    preview = b"\xff\xe0\0\x0fJFXX\0\x10preview"
+    held = data[:20] + preview + data[20:]
+    written = encode_picture(touched_corner(read_picture(held))[0], "JPEG")
+    assert written == encode_picture(touched_corner(read_picture(data))[0], "JPEG")
+
+
+def test_a_film_frame_without_huffman_tables_keeps_its_blocks() -> None:
+    """Motion JPEG leaves out the tables that are always the same."""
+    data = CASES_BY_NAME["jpeg-420"].make()
+    segments, scan = split(data)
+    told = [segment for segment in segments if segment.marker != DHT]
+    assert len(told) < len(segments)
+    bare = b"\xff\xd8" + b"".join(map(bytes, told)) + data[scan:]
+    written = encode_picture(touched_corner(read_picture(bare))[0], "JPEG")
+    assert written == encode_picture(touched_corner(read_picture(data))[0], "JPEG")
 
 
 def test_bytes_between_segments_are_passed_over() -> None:

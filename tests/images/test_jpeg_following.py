@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import struct
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -61,6 +62,58 @@ def test_further_pictures_are_found_behind_the_changed_one(
     assert struct.pack("<I", picture_end(written, scan)) in written[at : at + 120]
     again = encode_picture(changed(read_picture(written)), "JPEG")
     assert len(frames(again)) == 3
+
+
+HDR_AS_PHONES_WRITE_IT = b"""<x:xmpmeta xmlns:x="adobe:ns:meta/">
+<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about=""
+  xmlns:Container="http://ns.google.com/photos/1.0/container/"
+  xmlns:Item="http://ns.google.com/photos/1.0/container/item/"
+  xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/" hdrgm:Version="1.0">
+ <Container:Directory><rdf:Seq>
+  <rdf:li rdf:parseType="Resource"><Container:Item Item:Semantic="Primary"/></rdf:li>
+  <rdf:li rdf:parseType="Resource"><Container:Item Item:Length="9"
+   Item:Semantic="GainMap"/></rdf:li>
+  <rdf:li rdf:parseType="Resource"><Container:Item Item:Semantic="MotionPhoto"/></rdf:li>
+ </rdf:Seq></Container:Directory></rdf:Description></rdf:RDF></x:xmpmeta>"""
+HDR_AS_EXIFTOOL_WRITES_IT = b"""<x:xmpmeta xmlns:x='adobe:ns:meta/'>
+<rdf:RDF xmlns:rdf='http://www.w3.org/1999/02/22-rdf-syntax-ns#'><rdf:Description rdf:about=''
+  xmlns:Container='http://ns.google.com/photos/1.0/container/'
+  xmlns:Item='http://ns.google.com/photos/1.0/container/item/'
+  xmlns:hdrgm='http://ns.adobe.com/hdr-gain-map/1.0/'>
+ <hdrgm:Version>1.0</hdrgm:Version>
+ <Container:Directory><rdf:Seq>
+  <rdf:li rdf:parseType='Resource'><Container:Item rdf:parseType='Resource'>
+   <Item:Semantic>Primary</Item:Semantic></Container:Item></rdf:li>
+  <rdf:li rdf:parseType='Resource'><Container:Item rdf:parseType='Resource'>
+   <Item:Length>9</Item:Length><Item:Semantic>GainMap</Item:Semantic></Container:Item></rdf:li>
+  <rdf:li rdf:parseType='Resource'><Container:Item rdf:parseType='Resource'>
+   <Item:Semantic>MotionPhoto</Item:Semantic></Container:Item></rdf:li>
+ </rdf:Seq></Container:Directory></rdf:Description></rdf:RDF></x:xmpmeta>"""
+ISO_GAIN_MAP = b"\xff\xe2\0\x22urn:iso:std:iso:ts:21496:-1\0\0\0\0\0"
+
+
+@pytest.mark.filterwarnings("ignore:.*several pictures")
+@pytest.mark.parametrize("packet", [HDR_AS_PHONES_WRITE_IT, HDR_AS_EXIFTOOL_WRITES_IT])
+def test_a_gain_map_that_is_lost_is_not_spoken_of(packet: bytes) -> None:
+    def hdr(orientation: int) -> Picture:
+        data = several(orientation, xmp=packet)
+        return changed(read_picture(data[:2] + ISO_GAIN_MAP + data[2:]))
+
+    upright = encode_picture(hdr(1), "JPEG")
+    assert packet in upright
+    assert ISO_GAIN_MAP in upright
+    turned = encode_picture(hdr(6), "JPEG")
+    assert ISO_GAIN_MAP not in turned
+    with pytest.warns(UserWarning, match="without the photo's further pictures"):
+        other = encode_picture(hdr(1), "PNG")
+    for written in (turned, other):
+        kept = read_picture(written).metadata.xmp
+        assert kept is not None
+        ElementTree.fromstring(kept)
+        assert b"GainMap" not in kept
+        assert b"hdrgm:Version" not in kept
+        assert b"MotionPhoto" in kept
+        assert kept.count(b"<rdf:li") == 2
 
 
 def test_a_film_stays_behind_a_turned_picture_and_further_pictures_do_not() -> None:

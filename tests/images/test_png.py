@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unsmear.images import Picture, encode_picture, read_picture
+from unsmear.images import Picture, encode_picture, exif, read_picture
+from unsmear.images.metadata import Metadata
 
 from .makers import ICC, XMP, chunk, exif_block, pillow, png, scene
 
@@ -49,6 +50,56 @@ def test_side_chunks_stay_byte_for_byte(depth: int) -> None:
 def test_an_xmp_packet_is_no_text_field() -> None:
     packet = chunk(b"iTXt", b"XML:com.adobe.xmp" + bytes(5) + XMP % 1)
     assert read_picture(png(scene(), 8, 2, before=packet)).metadata.bound == ()
+
+
+def raw_profile(name: bytes, block: bytes) -> bytes:
+    """The text that ImageMagick, and all that write through exiv2, make of a block."""
+    return b"\n%s\n%8d\n%s\n" % (name, len(block), block.hex("\n", -36).encode())
+
+
+def field(name: bytes, keyword: bytes, text: bytes) -> bytes:
+    """A text field."""
+    if name == b"zTXt":
+        text = b"\0" + zlib.compress(text)
+    if name == b"iTXt":
+        text = b"\1\0\0\0" + zlib.compress(text)
+    return chunk(name, keyword + b"\0" + text)
+
+
+@pytest.mark.parametrize("kind", [b"tEXt", b"zTXt", b"iTXt"])
+@pytest.mark.parametrize(
+    ("name", "block"),
+    [
+        (b"exif", b"Exif\0\0" + exif_block(6)),
+        (b"exif", exif_block(6)),
+        (b"xmp", XMP % 6),
+        (b"APP1", b"Exif\0\0" + exif_block(6)),
+        (b"APP1", b"http://ns.adobe.com/xap/1.0/\0" + XMP % 6),
+        (b"", XMP % 6),
+    ],
+)
+def test_exif_and_xmp_inside_text_fields(name: bytes, block: bytes, kind: bytes) -> None:
+    if name:
+        held = field(kind, b"Raw profile type " + name, raw_profile(name, block))
+    else:
+        held = field(kind, b"XML:com.adobe.xmp", block)
+    picture = read_picture(png(scene(), 8, 2, before=held))
+    assert picture.size == (37, 53)
+    if block.endswith(XMP % 6):
+        assert picture.metadata == Metadata(xmp=XMP % 1)
+    else:
+        assert picture.metadata == Metadata(exif=exif.upright(exif_block(6), turned=6))
+    out = encode_picture(picture.with_rgb(255 - picture.rgb, np.ones((53, 37), bool)), "PNG")
+    assert held[4:20] in out, "the field is still of its kind"
+    again = read_picture(out)
+    assert again.metadata == picture.metadata
+    np.testing.assert_array_equal(again.rgb, 255 - picture.rgb)
+
+
+def test_exif_of_its_own_counts_more_than_that_inside_a_text_field() -> None:
+    raw = raw_profile(b"exif", exif_block(6))
+    held = field(b"zTXt", b"Raw profile type exif", raw) + chunk(b"eXIf", exif_block(1))
+    assert read_picture(png(scene(), 8, 2, before=held)).size == (53, 37)
 
 
 def test_resolution_turns_with_the_picture() -> None:
@@ -92,6 +143,9 @@ def test_metadata_from_another_format() -> None:
         chunk(b"iCCP", b""),
         chunk(b"iCCP", b"bomb\0\0" + zlib.compress(bytes(100_000_000))),
         chunk(b"zTXt", b"bomb\0\0" + zlib.compress(bytes(100_000_000))),
+        chunk(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(bytes(100_000_000))),
+        chunk(b"tEXt", b"Raw profile type exif\0\nexif\n 4\nno digits"),
+        chunk(b"tEXt", b"Raw profile type xmp\0"),
         chunk(b"eXIf", b"nonsense"),
         chunk(b"pHYs", b"x"),
         chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0junk"),

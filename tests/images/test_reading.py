@@ -129,7 +129,6 @@ def test_failing_disk_and_closed_and_text_files() -> None:
         (b"\0\0\0\x18ftypmif1", "a HEIC picture"),
         (b"\0\0\0\x18ftypavif", "an AVIF picture"),
         (b"\0\0\0\x18ftypcrx ", "a camera raw file"),
-        (b"\0\0\0\x18ftypmp42", "a film"),
         (b"<?xml version='1.0'?>\n<svg xmlns=''>", "an SVG drawing"),
         (b"  <svg>", "an SVG drawing"),
         (b"II*\0\x10\0\0\0CR\2\0", "a camera raw file"),
@@ -143,6 +142,49 @@ def test_other_formats_are_named(head: bytes, what: str, tmp_path: Path) -> None
     path = tmp_path / "photo.jpg"
     path.write_bytes(head + bytes(100))
     wanted = f"{path} is {what}, which is not supported: convert it to PNG, JPEG or TIFF first"
+    assert refusal(path) == wanted
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"\0\0\0\x18ftypmp42",
+        b"\0\0\0\x14ftypqt  ",
+        b"\0\0\0\x08wide\0\0\0\0mdat",
+        b"\x1a\x45\xdf\xa3\xa3\x42\x86\x81",
+        b"RIFF\x84\x21\0\0AVI LIST",
+        b"FLV\x01\x01\0\0\0\x09",
+        bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c"),
+        b"OggS\0\x02",
+        b"\0\0\x01\xba\x21\0\x01",
+        b"\x47\x40\x11\x10".ljust(188, b"\xff") + b"\x47\x50\0\x10",
+        b"\x0e\xbf\x46\x22\x47\x40\x11\x10".ljust(196, b"\xff") + b"\x47\x50\0\x10",
+    ],
+)
+def test_films_are_told_how_to_be_taken(head: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(head + bytes(100))
+    assert refusal(path) == (
+        f"{path} is a film and no picture: give it an ending that says so, such as .mp4, and the"
+        " unsmear command takes it for a clip"
+    )
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"\0\0\0\x01\x67\x64\0\x0a",
+        b"\0\0\0\x01\x40\x01\x0c\x01",
+        b"\0\0\x01\xb3\x04\0\x30\x23",
+        b"YUV4MPEG2 W64 H48",
+        b"\x1f\x07\0\xbf\xf8",
+        b"DHAV\xfd\0",
+    ],
+)
+def test_films_without_a_container_are_called_so(head: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "camera.h264"
+    path.write_bytes(head + bytes(100))
+    wanted = f"{path} is a film without a common container: put it into an MP4 or MKV file first"
     assert refusal(path) == wanted
 
 

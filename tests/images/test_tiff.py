@@ -135,6 +135,32 @@ def test_a_flattened_picture_has_no_layers() -> None:
 
 
 @pytest.mark.filterwarnings("error")
+def test_a_palette_of_few_bits_keeps_its_colours() -> None:
+    colours = np.arange(48, dtype=np.uint16) * 1300 + 77  # not such as eight bits could say
+    rows = np.random.default_rng(0).integers(0, 256, (37, 27), dtype=np.uint8)
+    data = bytearray(tiff(rows, extratags=[(320, 3, 48, colours.tolist(), True)]))
+    for tag, value in ((256, 53), (258, 4), (262, 3)):  # each byte holds two indices
+        struct.pack_into("<H", data, page_of(bytes(data)).tags[tag].valueoffset, value)
+    picture = read_picture(bytes(data))
+    assert (picture.kind, picture.samples.bit_depth) == ("palette", 4)
+    after = page_of(encode_picture(changed(picture), "TIFF"))
+    assert after.colormap is not None
+    np.testing.assert_array_equal(after.colormap[:, :16].ravel(), colours)
+
+
+def test_primaries_and_white_point_stay() -> None:
+    """Without a profile nothing else says what red, green and blue are."""
+    white, primaries = (
+        (3127, 10000, 3290, 10000),
+        (64, 100, 33, 100, 21, 100, 71, 100, 15, 100, 6, 100),
+    )
+    tags = [(318, 5, 2, white, True), (319, 5, 6, primaries, True)]
+    picture = read_picture(tiff(scene(), photometric="rgb", extratags=tags))
+    after = page_of(encode_picture(changed(picture), "TIFF")).tags
+    assert after[318].value == white
+    assert after[319].value == primaries
+
+
 def test_a_preview_page_is_no_second_page() -> None:
     out = io.BytesIO()
     with tifffile.TiffWriter(out) as writer:

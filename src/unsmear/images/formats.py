@@ -59,6 +59,27 @@ _FOREIGN = (
     (b"II\xbc", "a JPEG XR picture"),
 )
 
+_FILMS = (  # in containers, and where their names stand
+    (0, b"\x1a\x45\xdf\xa3"),  # Matroska, WebM
+    (8, b"AVI "),
+    (0, b"FLV\x01"),
+    (0, bytes.fromhex("3026b2758e66cf11")),  # WMV
+    (0, b"OggS"),
+    (0, b"\0\0\x01\xba"),  # MPEG
+    (4, b"ftyp"),
+    (4, b"moov"),
+    (4, b"mdat"),
+    (4, b"wide"),
+)
+_BARE_FILMS = (
+    b"\0\0\0\x01",  # H.264, HEVC
+    b"\0\0\x01\xb3",  # MPEG
+    b"YUV4MPEG2",
+    b"\x1f\x07\0",  # DV
+    b"DHAV",  # recorders of cameras that watch
+)
+_TRANSPORT = ((0, 188), (4, 192))  # where MPEG-TS and M2TS have their first mark, and how often
+
 
 Tell = Callable[[str, str], None]
 """Takes what a file has and what alone of it is read, such as "several pages", "the first one"."""
@@ -99,8 +120,9 @@ def sniff(head: bytes, suffix: str = "") -> str:
     for magic, what in _FOREIGN:
         if head.startswith(magic):
             raise _foreign(what)
-    if head[4:8] == b"ftyp":
-        raise _foreign(_name_of_brand(head[8:12]))
+    if head[4:8] == b"ftyp" and (what := _picture_of_brand(head[8:12])) is not None:
+        raise _foreign(what)
+    _refuse_films(head)
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:512].lower()
     if text.startswith(b"<svg") or (text.startswith((b"<?xml", b"<!--")) and b"<svg" in text):
         raise _foreign("an SVG drawing")
@@ -112,12 +134,28 @@ _BMP_HEADER_SIZES = frozenset(
 )
 
 
-def _name_of_brand(brand: bytes) -> str:
+def _picture_of_brand(brand: bytes) -> str | None:
     if brand in _HEIF_BRANDS:
         return "a HEIC picture"
     if brand in (b"avif", b"avis"):
         return "an AVIF picture"
-    return "a camera raw file" if brand == b"crx " else "a film"
+    return "a camera raw file" if brand == b"crx " else None
+
+
+def _refuse_films(head: bytes) -> None:
+    packets = any(
+        head[first : first + 1] == head[first + step : first + step + 1] == b"\x47"
+        for first, step in _TRANSPORT
+    )
+    if packets or any(head[at:].startswith(magic) for at, magic in _FILMS):
+        raise Unreadable(
+            "is a film and no picture: give it an ending that says so, such as .mp4, and the"
+            " unsmear command takes it for a clip"
+        )
+    if head.startswith(_BARE_FILMS):
+        raise Unreadable(
+            "is a film without a common container: put it into an MP4 or MKV file first"
+        )
 
 
 def _foreign(what: str) -> Unreadable:

@@ -27,7 +27,7 @@ from PIL import Image, JpegImagePlugin
 from unsmear.errors import OutputError
 from unsmear.images.formats import Tell, Unreadable, too_large
 from unsmear.images.jpeg_blocks import change_blocks, component_weights, turn_blocks
-from unsmear.images.jpeg_following import following, with_following
+from unsmear.images.jpeg_following import following, with_following, without_gain_map
 from unsmear.images.jpeg_metadata import (
     adobe_transform,
     carried_segments,
@@ -93,6 +93,8 @@ def decode(data: bytes, max_pixels: int, tell: Tell) -> Picture:
     if behind.strip(b"\0"):
         bound.append("film" if b"ftyp" in behind else "trailing data")
     metadata = replace(metadata, bound=tuple(bound))
+    if has_further and metadata.xmp is not None:  # no other format holds them
+        metadata = replace(metadata, xmp=without_gain_map(metadata.xmp))
     image = _open(segments, data[scan:])
     if image.size[0] * image.size[1] > max_pixels:
         raise too_large(image.size, max_pixels)

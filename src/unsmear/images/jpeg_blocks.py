@@ -71,7 +71,7 @@ def change_blocks(scan: Scan, change: np.ndarray, weights: np.ndarray) -> Scan:
         grid, table, weight = grids[i], scan.tables[i], weights[i].astype(np.float32)
         high, wide = down // component.down, across // component.across  # pixels to a sample
         tiles = change.reshape(grid.shape[0], 8 * high, grid.shape[1], 8 * wide, -1)
-        rows, columns = is_changed.reshape(tiles.shape[:-1]).any(axis=(1, 3)).nonzero()
+        rows, columns = np.any(is_changed.reshape(tiles.shape[:-1]), axis=(1, 3)).nonzero()
         for start in range(0, len(rows), _BATCH):
             here = rows[start : start + _BATCH], columns[start : start + _BATCH]
             pixels = tiles[here[0], :, here[1]] @ weight  # [N, 8 high, 8 wide]

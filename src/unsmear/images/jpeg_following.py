@@ -1,11 +1,13 @@
 """What follows a JPEG's picture in its file: further pictures, the film of a motion photo.
 
 Further pictures (previews, the gain map of an HDR photo) are found by an index among the first
-one's segments (multi-picture format), films from the file's end.
+one's segments (multi-picture format), films from the file's end. Of a gain map XMP and a segment of
+its own speak, too.
 """
 
 from __future__ import annotations
 
+import re
 import struct
 
 from unsmear.images import exif
@@ -15,11 +17,29 @@ from unsmear.images.jpeg_segments import APP2, Segment, picture_end, split
 _MPF = b"MPF\0"
 _LIST = 0xB002  # the index's tag: for each picture 16 bytes, with its size and offset in the middle
 _ENTRY = 16
+_ISO_GAIN_MAP = b"urn:iso:std:iso:ts:21496:-1\0"
+_WITHIN = rb"(?:(?!</?rdf:li\b).)*"
+_SPOKEN_OF = re.compile(  # as attributes and as elements, and in the list of the file's parts
+    rb"""(?<=\s)hdrgm:\w+\s*=\s*(?:"[^"]*"|'[^']*')"""
+    rb"|<hdrgm:(\w+)>[^<]*</hdrgm:\1>"
+    rb"""|<rdf:li\b%bItem:Semantic(?:\s*=\s*["']|>)GainMap\b%b</rdf:li>""" % (_WITHIN, _WITHIN),
+    re.DOTALL,
+)
 
 
 def is_index(segment: Segment) -> bool:
     """Whether it says where further pictures are."""
     return segment.marker == APP2 and segment.payload.startswith(_MPF)
+
+
+def speaks_of_gain_map(segment: Segment) -> bool:
+    """Whether it says that one of the further pictures is a gain map, as ISO 21496-1 has it."""
+    return segment.marker == APP2 and segment.payload.startswith(_ISO_GAIN_MAP)
+
+
+def without_gain_map(packet: bytes) -> bytes:
+    """An XMP packet that no longer says that a gain map is among the further pictures."""
+    return _SPOKEN_OF.sub(b"", packet)
 
 
 def following(data: bytes) -> tuple[bool, bytes]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from unsmear.images.jpeg_huffman import HuffmanTable, tables_in
+from unsmear.images.jpeg_huffman import tables_in, usual_tables
 from unsmear.images.jpeg_scan import Component, Unkept
 from unsmear.images.jpeg_segments import DHT, DQT, DRI, Segment
 
@@ -16,13 +16,13 @@ class Tables:
     """What segments have defined for the scans that follow them.
 
     Attributes:
-        huffman: By class (0 DC, 16 AC) plus number.
+        huffman: By class (0 DC, 16 AC) plus number; the usual ones until others are defined.
         quantisation: By number, (64,) in zigzag order.
         restart: Units between restart markers; 0 where there are none.
     """
 
     def __init__(self) -> None:
-        self.huffman: dict[int, HuffmanTable] = {}
+        self.huffman = dict(usual_tables())
         self.quantisation: dict[int, np.ndarray] = {}
         self.restart = 0
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
+from PIL import Image
+
+from unsmear.images.jpeg_segments import DHT, split
 
 LONGEST = 16  # bits in a code
 _UNUSED = 256  # stands for the code of all ones, which no symbol may have
@@ -94,4 +99,19 @@ def tables_in(payload: bytes) -> dict[int, HuffmanTable]:
             raise ValueError("a Huffman table has too many codes")
         tables[kind] = HuffmanTable(tuple(counts), tuple(symbols))
         at += 17 + sum(counts)
+    return tables
+
+
+@cache
+def usual_tables() -> Mapping[int, HuffmanTable]:
+    """The tables that the standard gives as an example, by class plus number.
+
+    Most encoders take them as they are, so that Motion JPEG may leave them out of its frames.
+    """
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(file, "JPEG")
+    tables: dict[int, HuffmanTable] = {}
+    for segment in split(file.getvalue())[0]:
+        if segment.marker == DHT:
+            tables.update(tables_in(segment.payload))
     return tables

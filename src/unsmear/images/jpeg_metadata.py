@@ -7,8 +7,8 @@ import warnings
 from collections.abc import Sequence
 
 from unsmear.images import exif
-from unsmear.images.iptc import has_paths, iptc_in, resources_of
-from unsmear.images.jpeg_following import is_index
+from unsmear.images.iptc import has_paths, iptc_in, resources_of, without_previews
+from unsmear.images.jpeg_following import is_index, speaks_of_gain_map, without_gain_map
 from unsmear.images.jpeg_segments import APP0, APP1, APP2, APP13, APP14, COM, Segment
 from unsmear.images.metadata import Metadata, upright_xmp
 from unsmear.images.samples import Kind
@@ -20,20 +20,30 @@ _MAX_PAYLOAD = 65533
 
 
 def carried_segments(segments: Sequence[Segment], orientation: int) -> tuple[Segment, ...]:
-    """The segments to write again: all that do not describe the encoding."""
+    """The segments to write again: all but the encoding's own and small previews."""
     kept: list[Segment] = []
+    # Further pictures would lie on their sides.
+    lose_further = orientation != 1 and any(map(is_index, segments))
+    resources = without_previews(_resources_in(segments))
     for segment in segments:
         marker, payload = segment.marker, segment.payload
         if not (APP0 <= marker <= 0xEF or marker == COM):
             continue
         if is_adobe(segment):
             continue  # says how colours are coded; the encoder writes its own
-        if is_index(segment) and orientation != 1:
-            continue  # says where further pictures are: they would lie on their sides
+        if marker == APP0 and payload.startswith(b"JFXX\0"):
+            continue  # a small preview, which shows what the picture was
+        if lose_further and (is_index(segment) or speaks_of_gain_map(segment)):
+            continue
         if marker == APP1 and payload.startswith(_EXIF):
             payload = _EXIF + exif.upright(payload[len(_EXIF) :], orientation)
         elif marker == APP1 and payload.startswith(_XMP):
-            payload = upright_xmp(payload)
+            payload = upright_xmp(without_gain_map(payload) if lose_further else payload)
+        elif marker == APP13 and payload.startswith(_PHOTOSHOP):
+            room = len(payload) - len(_PHOTOSHOP)
+            payload, resources = _PHOTOSHOP + resources[:room], resources[room:]
+            if payload == _PHOTOSHOP:
+                continue
         elif marker == APP0 and payload.startswith(b"JFIF\0") and orientation >= 5:
             payload = payload[:8] + payload[10:12] + payload[8:10] + payload[12:]
         kept.append(Segment(marker, payload))

@@ -20,6 +20,7 @@ from unsmear.images import exif
 from unsmear.images.formats import Tell, Unreadable, too_large
 from unsmear.images.metadata import Metadata, upright_xmp
 from unsmear.images.picture import Picture, full_palette
+from unsmear.images.png_text import Chunk, held_in, inflate, with_block, xmp_chunk
 from unsmear.images.samples import Samples, convert, pack_bits
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -34,8 +35,6 @@ _ADAM7 = (  # first row and column, and steps, of the seven passes of an interla
     (0, 1, 2, 2),
     (1, 0, 2, 1),
 )
-_XMP_KEYWORD = b"XML:com.adobe.xmp"
-_MAX_TEXT = 1 << 26  # what a compressed profile or XMP packet may unpack to
 
 # Written anew, or speaking of frames and colour counts that no longer hold.
 _NOT_CARRIED = {b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"hIST", b"acTL", b"fcTL", b"fdAT"}
@@ -43,15 +42,11 @@ _KNOWN = {
     b"iCCP", b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI", b"sBIT", b"bKGD", b"pHYs",
     b"sPLT", b"eXIf", b"tIME", b"tEXt", b"zTXt", b"iTXt",
 }  # fmt: skip
-_BOUND = dict.fromkeys((b"tEXt", b"zTXt", b"iTXt"), "text fields") | {b"cICP": "colour coding"}
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """One chunk: its four-letter name and its data."""
-
-    name: bytes
-    data: bytes
+_BOUND = dict.fromkeys((b"tEXt", b"zTXt", b"iTXt"), "text fields") | {
+    b"cICP": "colour coding",
+    b"gAMA": "colour coding",
+}
+_SRGB_GAMMA = range(45000, 46000)  # in 1/100,000; what says no more than no gamma at all
 
 
 class Header(NamedTuple):
@@ -325,10 +320,13 @@ def _upright(chunk: Chunk, orientation: int) -> Chunk:
         return Chunk(b"eXIf", exif.upright(chunk.data, orientation))
     if chunk.name == b"pHYs" and len(chunk.data) == 9 and orientation >= 5:
         return Chunk(b"pHYs", chunk.data[4:8] + chunk.data[:4] + chunk.data[8:])
-    packet = _xmp_in(chunk)
-    if packet is not None and upright_xmp(packet) != packet:
-        return _xmp_chunk(upright_xmp(packet))
-    return chunk
+    held = held_in(chunk)
+    if held is None:
+        return chunk
+    is_exif = held.kind == "exif"
+    return with_block(
+        chunk, exif.upright(held.block, orientation) if is_exif else upright_xmp(held.block)
+    )
 
 
 def _settings_from(metadata: Metadata, samples: Samples) -> PngSettings:
@@ -343,50 +341,34 @@ def _settings_from(metadata: Metadata, samples: Samples) -> PngSettings:
     if metadata.exif is not None:
         before.append(Chunk(b"eXIf", metadata.exif))
     if metadata.xmp is not None:
-        before.append(_xmp_chunk(metadata.xmp))
+        before.append(xmp_chunk(metadata.xmp))
     return PngSettings(before_palette=tuple(before))
 
 
-def _metadata_of(chunks: Iterable[Chunk]) -> Metadata:
-    icc = block = xmp = dpi = None
+def _metadata_of(chunks: Sequence[Chunk]) -> Metadata:
+    icc = block = dpi = None
+    spelled: dict[str, bytes] = {}  # the first of each kind
     bound: dict[str, None] = {}  # in their order, each once
     for chunk in chunks:
         if chunk.name == b"iCCP" and icc is None:
             _, _, rest = chunk.data.partition(b"\0")
-            icc = _inflate(rest[1:])
+            icc = inflate(rest[1:])
         elif chunk.name == b"eXIf" and block is None:
             block = chunk.data
         elif chunk.name == b"pHYs" and len(chunk.data) == 9:
             across, down, unit = struct.unpack(">IIB", chunk.data)
             if unit == 1 and across and down:
                 dpi = (across * 0.0254, down * 0.0254)
-        elif (packet := _xmp_in(chunk)) is not None:
-            xmp = xmp or packet
-        elif chunk.name in _BOUND:
+        elif (held := held_in(chunk)) is not None:
+            spelled.setdefault(held.kind, held.block)
+        elif chunk.name in _BOUND and not (chunk.name == b"gAMA" and _is_idle(chunk, chunks)):
             bound[_BOUND[chunk.name]] = None
-    return Metadata(icc=icc, exif=block, xmp=xmp, dpi=dpi, bound=tuple(bound))
+    if block is None:
+        block = spelled.get("exif")
+    return Metadata(icc=icc, exif=block, xmp=spelled.get("xmp"), dpi=dpi, bound=tuple(bound))
 
 
-def _xmp_in(chunk: Chunk) -> bytes | None:
-    prefix = _XMP_KEYWORD + b"\0"
-    if chunk.name != b"iTXt" or not chunk.data.startswith(prefix):
-        return None
-    rest = chunk.data[len(prefix) :]
-    parts = rest[2:].split(b"\0", 2)
-    if len(parts) != 3:
-        return None
-    return _inflate(parts[2]) if rest[0] else parts[2]
-
-
-def _xmp_chunk(packet: bytes) -> Chunk:
-    return Chunk(b"iTXt", _XMP_KEYWORD + b"\0" * 5 + packet)
-
-
-def _inflate(data: bytes) -> bytes | None:
-    """Unpack, unless it is broken or a bomb: then the picture does without."""
-    unpacker = zlib.decompressobj()
-    try:
-        unpacked = unpacker.decompress(data, _MAX_TEXT)
-    except zlib.error:
-        return None
-    return unpacked if unpacker.eof and unpacked else None
+def _is_idle(gamma: Chunk, chunks: Iterable[Chunk]) -> bool:
+    """Whether a gamma is sRGB's, or others say of the colours what counts more."""
+    is_usual = int.from_bytes(gamma.data, "big") in _SRGB_GAMMA
+    return is_usual or any(each.name in (b"iCCP", b"sRGB", b"cICP") for each in chunks)

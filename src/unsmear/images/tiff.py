@@ -21,7 +21,7 @@ from unsmear.errors import OutputError
 from unsmear.images import exif
 from unsmear.images.exif import ByteOrder, Directory, Entry
 from unsmear.images.formats import Tell, Unreadable, too_large
-from unsmear.images.iptc import has_paths, iptc_in
+from unsmear.images.iptc import has_paths, iptc_in, without_previews
 from unsmear.images.metadata import Metadata
 from unsmear.images.picture import Picture, full_palette
 from unsmear.images.samples import Kind, Samples, convert
@@ -43,7 +43,7 @@ _CLASSIC_LIMIT = 1 << 32
 _STRUCTURAL = frozenset(
     {_XMP, _ICC, _SOURCE, 50255}
     | {254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 277, 278, 279, 280, 281, 284}
-    | {288, 289, 290, 291, 292, 293, 297, 301, 317, 318, 319, 320, 321, 322, 323, 324, 325, 330}
+    | {288, 289, 290, 291, 292, 293, 297, 301, 317, 320, 321, 322, 323, 324, 325, 330}
     | {332, 334, 336, 338, 339, 340, 341, 342, 347, 400, 529, 530, 531, 532, 559}
     | set(range(512, 522))
 )
@@ -281,8 +281,17 @@ def _settings_of(page: TiffPage, order: ByteOrder, main: Directory) -> TiffSetti
         inverted=int(page.photometric) == 0,
         alpha_tag=_alpha_tag(page),
         colormap=None if page.colormap is None else np.asarray(page.colormap),
-        photoshop={tag: main.entries[tag] for tag in (_IPTC, _PHOTOSHOP) if tag in main.entries},
+        photoshop=_photoshop_in(main),
     )
+
+
+def _photoshop_in(main: Directory) -> dict[int, Entry]:
+    found = {tag: main.entries[tag] for tag in (_IPTC, _PHOTOSHOP) if tag in main.entries}
+    if _PHOTOSHOP in found:
+        resources = without_previews(found.pop(_PHOTOSHOP).data)
+        if resources:
+            found[_PHOTOSHOP] = Entry(1, len(resources), resources)
+    return found
 
 
 def _alpha_tag(page: TiffPage) -> int:
@@ -356,9 +365,10 @@ def _stored(samples: Samples, settings: TiffSettings) -> tuple[np.ndarray, dict[
     if samples.kind == "palette":
         assert samples.palette is not None
         stored = settings.colormap
-        if stored is None or stored.shape != (3, 256):
+        if stored is None:
             stored = samples.palette.T.astype(np.uint16) * 257
-        options["colormap"] = stored
+        stored = stored[:, :256]
+        options["colormap"] = np.pad(stored, ((0, 0), (0, 256 - stored.shape[1])))
     if settings.tile is not None and not bilevel:
         options["tile"] = settings.tile
     elif settings.rows_per_strip and not bilevel:

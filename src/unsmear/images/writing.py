@@ -48,7 +48,10 @@ def encode_picture(picture: Picture, format: str) -> bytes:
     wanted = format_named(format)
     if wanted == picture.format and not picture.is_changed and picture.original_bytes is not None:
         return picture.original_bytes
-    if wanted != picture.format and (lost := picture.metadata.lost_in(_HELD[wanted])):
+    held = set(_HELD[wanted])
+    if wanted == "WEBP" and picture.kind == "grey" and picture.metadata.icc_for("rgb") is None:
+        held.remove("icc")  # WebP has no grey for the profile to speak of
+    if wanted != picture.format and (lost := picture.metadata.lost_in(held)):
         name = "WebP" if wanted == "WEBP" else wanted
         warnings.warn(f"{name} is written without the photo's {lost}", stacklevel=2)
     try:
