@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import av
@@ -19,6 +18,10 @@ from av.stream import Disposition
 
 from unsmear.errors import InputError
 from unsmear.video.colours import Coding, in_planes, planes_of
+
+# Tags in another encoding than UTF-8 come and go as the bytes they are: by itself from PyAV 19 on.
+_KNOWS_BYTES = int(av.__version__.split(".")[0]) > 18
+TAGS_AS_BYTES: dict[str, Any] = {} if _KNOWS_BYTES else {"metadata_errors": "surrogateescape"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,8 +75,8 @@ class Clip:
         self.first = first
         self.turn = int(first.picture.rotation)
         sides: Any = first.picture.side_data
-        matrix = next((bytes(side) for side in sides if side.type is Type.DISPLAYMATRIX), None)
-        self.display_matrix = matrix and np.frombuffer(matrix, np.int32).tolist()
+        matrix = sides.get(Type.DISPLAYMATRIX)
+        self.display_matrix = matrix and np.frombuffer(bytes(matrix), np.int32).tolist()
         self.total = max(1, self._stated or self._estimate())
         if first.picture.interlaced_frame:
             warnings.warn(
@@ -88,12 +91,7 @@ class Clip:
         """Use the clip."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Close the file."""
         self.container.close()
 
@@ -250,7 +248,7 @@ def _opened(path: Path) -> Any:
     if path.is_dir():
         raise InputError(f"{path} is a folder: name one clip.")
     try:
-        container = av.open(str(path), metadata_errors="replace")
+        container = av.open(str(path), **TAGS_AS_BYTES)
     except FFmpegError as error:
         raise InputError(
             f"{path} cannot be read as a clip ({error.strerror}): check that it is whole."

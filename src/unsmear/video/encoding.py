@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, NamedTuple
@@ -203,19 +203,18 @@ def _has_hidden_alpha(stream: Any) -> bool:
     return stream.codec_context.name in ("vp8", "vp9") and tags.get("alpha_mode") == "1"
 
 
-def _light_levels(sides: Iterable[Any]) -> list[str]:
+def _light_levels(sides: Any) -> list[str]:
     """HDR10's mastering display and light levels as x265 takes them."""
     settings = []
-    for side in sides:
-        if side.type is Type.MASTERING_DISPLAY_METADATA:
-            numbers = np.frombuffer(bytes(side), np.int32)[:20].reshape(10, 2)
-            (rx, ry, gx, gy, bx, by, wx, wy), (low, high) = _scaled(numbers)
-            settings.append(
-                f"master-display=G({gx},{gy})B({bx},{by})R({rx},{ry})WP({wx},{wy})L({high},{low})"
-            )
-        if side.type is Type.CONTENT_LIGHT_LEVEL:
-            most, mean = np.frombuffer(bytes(side), np.uint32)[:2]
-            settings.append(f"max-cll={most},{mean}")
+    if display := sides.get(Type.MASTERING_DISPLAY_METADATA):
+        numbers = np.frombuffer(bytes(display), np.int32)[:20].reshape(10, 2)
+        (rx, ry, gx, gy, bx, by, wx, wy), (low, high) = _scaled(numbers)
+        settings.append(
+            f"master-display=G({gx},{gy})B({bx},{by})R({rx},{ry})WP({wx},{wy})L({high},{low})"
+        )
+    if light := sides.get(Type.CONTENT_LIGHT_LEVEL):
+        most, mean = np.frombuffer(bytes(light), np.uint32)[:2]
+        settings.append(f"max-cll={most},{mean}")
     return settings
 
 

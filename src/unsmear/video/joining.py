@@ -21,7 +21,7 @@ from av.format import Flags
 from av.stream import Disposition
 
 from unsmear.errors import InputError, OutputError
-from unsmear.video.clip import Clip
+from unsmear.video.clip import TAGS_AS_BYTES, Clip
 from unsmear.video.encoding import Recipe
 from unsmear.video.segments import Coded
 
@@ -236,7 +236,7 @@ def _settings(name: str, *, has_cover: bool) -> dict[str, Any]:
     if name in ("mp4", "mov"):
         # FFmpeg writes a cover only beside tags of iTunes' own names, not beside those of any name.
         options["movflags"] = "faststart" if has_cover else "use_metadata_tags+faststart"
-    return {"container_options": options, "metadata_errors": "replace"}
+    return {"container_options": options, **TAGS_AS_BYTES}
 
 
 def _add_video(output: Any, recipe: Recipe, clip: Clip | None) -> Any:
@@ -273,7 +273,7 @@ def _add_copy(output: Any, stream: Any) -> Any:
 
 
 def _cover_in(stream: Any) -> bytes:
-    with av.open(stream.container.name) as again:
+    with av.open(stream.container.name, **TAGS_AS_BYTES) as again:
         return bytes(next(again.demux(again.streams[stream.index])))
 
 
