@@ -173,6 +173,13 @@ def test_the_check_sees_what_is_no_number(small_network: LMDViT, tmp_path: Path)
     assert compare(tmp_path / "a.onnx", small_network).pictures == np.inf
 
 
+def test_weights_that_are_no_numbers_are_told(small_network: LMDViT, tmp_path: Path) -> None:
+    with torch.no_grad():
+        small_network.output_proj.bias.fill_(np.nan)
+    with pytest.raises(ModelError, match="weights are no numbers"):
+        export_onnx(small_network, tmp_path / "a.onnx")
+
+
 def test_the_check_sees_other_decisions(small_network: LMDViT, tmp_path: Path) -> None:
     onnx.save(onnx_model(small_network), tmp_path / "a.onnx")
     assert compare(tmp_path / "a.onnx", small_network).decisions < 1e-5

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from unsmear.errors import ModelError
+from unsmear.errors import ModelError, OutputError
 from unsmear.models import convert_checkpoint, load_model, save_model
 from unsmear.models.dmphn import DMPHN, DMPHNConfig
 from unsmear.models.dmphn_released import from_released, to_released
@@ -102,6 +102,16 @@ def test_levels_of_another_network_do_not_stay_in_the_folder(little, tmp_path):
     convert_checkpoint(ours, back, to="released")
     assert (back / "notes.txt").exists()
     assert load_model(back).config == network.config
+
+
+@pytest.mark.parametrize("place", ["file", "nowhere/folder"])
+def test_a_place_where_no_folder_can_be(little, tmp_path, place):
+    (tmp_path / "file").write_text("something else")
+    source = tmp_path / "released"
+    source.mkdir()
+    write(source, little)
+    with pytest.raises(OutputError, match=rf"{place} cannot be made \(.*\): give another"):
+        convert_checkpoint(source, tmp_path / place, to="released")
 
 
 def test_a_missing_file_is_named(little, tmp_path):

@@ -1,5 +1,6 @@
 import dataclasses
 import pickle
+import zipfile
 
 import pytest
 import torch
@@ -16,7 +17,9 @@ from unsmear.models import (
     load_model,
     save_model,
 )
+from unsmear.models.checkpoints import write_safetensors
 from unsmear.models.released import to_released
+from unsmear.models.weights import describe
 
 
 def same(a, b):
@@ -131,6 +134,53 @@ def test_pickles_that_would_run_code_are_refused(tmp_path, capsys):
     with pytest.raises(ModelError, match="without running code"):
         load_model(path)
     assert "ran" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "damaged", [b"\x80\x02Q.", b"\x80\x02K\x01Q."], ids=["empty stack", "no place"]
+)
+def test_whatever_torch_trips_over_in_a_damaged_file_is_one_sentence(tmp_path, damaged):
+    whole, path = tmp_path / "whole.pth", tmp_path / "net.pth"
+    torch.save({}, whole)
+    with zipfile.ZipFile(whole) as source, zipfile.ZipFile(path, "w") as target:
+        for name in source.namelist():
+            target.writestr(name, damaged if name.endswith("data.pkl") else source.read(name))
+    with pytest.raises(ModelError, match="neither a safetensors file nor a torch checkpoint"):
+        load_model(path)
+
+
+@pytest.mark.parametrize(
+    "about", [3, "unsmear.config", {"unsmear.config": "{}", "unsmear.network": []}]
+)
+def test_what_another_program_keeps_under_our_key_is_not_read(tmp_path, about):
+    path = tmp_path / "net.pth"
+    torch.save({"state_dict": {"a": torch.zeros(1)}, "unsmear": about}, path)
+    with pytest.raises(ModelError, match="no LMD-ViT"):
+        load_model(path)
+
+
+def test_weights_that_are_no_finite_numbers_are_refused(small_network, tmp_path):
+    state = {name: tensor.clone() for name, tensor in small_network.state_dict().items()}
+    state["output_proj.weight"].flatten()[5] = float("nan")
+    path = write_safetensors(state, tmp_path / "net.safetensors", describe(small_network))
+    with pytest.raises(ModelError, match=r"not all finite.*diverged"):
+        load_model(path)
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.complex64], ids=str)
+def test_weights_of_another_kind_are_refused(small_network, tmp_path, dtype):
+    state = {name: tensor.to(dtype) for name, tensor in small_network.state_dict().items()}
+    torch.save(state, tmp_path / "net.pth")
+    with pytest.raises(ModelError, match=f"stored as {dtype}"):
+        load_model(tmp_path / "net.pth")
+
+
+@pytest.mark.parametrize("block", ["x", "99999"])
+def test_blocks_with_strange_numbers_do_not_fit(small_network, tmp_path, block):
+    state = {**small_network.state_dict(), f"encoder.0.blocks.{block}.norm1.bias": torch.zeros(4)}
+    save_file(state, tmp_path / "net.safetensors")
+    with pytest.raises(ModelError, match="do not fit"):
+        load_model(tmp_path / "net.safetensors")
 
 
 def test_unfit_files_are_refused(tmp_path, small_network):
@@ -259,6 +309,9 @@ def test_only_some_networks_have_a_released_form(tmp_path, little):
     source = save_model(little("lbag"), tmp_path / "net.safetensors")
     with pytest.raises(ModelError, match="released form"):
         convert_checkpoint(source, tmp_path / "back.pth", to="released")
+    sampling = save_model(little("dmphn-nu"), tmp_path / "sampling.safetensors")
+    with pytest.raises(ModelError, match="DMPHN without sampling"):
+        convert_checkpoint(sampling, tmp_path / "back", to="released")
     dmphn = save_model(little("dmphn"), tmp_path / "dmphn.safetensors")
     with pytest.raises(OutputError, match="folder"):
         convert_checkpoint(dmphn, tmp_path / "back.pth", to="released")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import pickle
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,6 +14,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from unsmear.errors import ModelError, OutputError
+
+# Where a training run's checkpoint holds what safetensors call metadata, and how it names weights.
+ABOUT_KEY = "unsmear"
+NETWORK_PREFIX = "network."
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -28,10 +31,9 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             return {k: file.get_tensor(k) for k in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except (SafetensorError, OSError):
         pass  # not this format; try the other
-    unreadable = (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError, OSError)
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except (*unreadable, ValueError, KeyError):
+    except Exception:  # what torch trips over in a damaged file can be of any kind
         raise ModelError(
             f"{path} is neither a safetensors file nor a torch checkpoint that can be read "
             "without running code from it."
@@ -41,6 +43,9 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
     ):
         raise ModelError(f"{path} holds no state dict (a mapping of names to tensors).")
+    about = loaded.get(ABOUT_KEY) if isinstance(loaded, dict) else None
+    if isinstance(about, dict) and all(isinstance(value, str) for value in about.values()):
+        return {name.removeprefix(NETWORK_PREFIX): value for name, value in state.items()}, about
     return dict(state), {}
 
 

@@ -86,13 +86,9 @@ def infer_config(state: Mapping[str, Tensor]) -> LMDViTConfig:
         raise ModelError(f"This is no LMD-ViT checkpoint: it has no {missing}.") from None
     if any(weight.ndim != 2 for weight in (*tables, expand)) or first.ndim != 4:
         raise ModelError("This is no LMD-ViT checkpoint: its weights have other numbers of axes.")
+    # Counted, not the highest number: one that is out of order is a name that does not fit.
     depths = [
-        1
-        + max(
-            int(n.split(".blocks.")[1].split(".")[0])
-            for n in state
-            if n.startswith(place + ".blocks.")
-        )
+        len({found[1] for n in state if (found := re.match(rf"{place}\.blocks\.(\w+)\.", n))})
         for place in places
     ]
     return LMDViTConfig(

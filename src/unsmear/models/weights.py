@@ -79,7 +79,8 @@ def load_model(
     Args:
         source: a name with bundled weights, or a checkpoint: ours (safetensors), LMD-ViT's authors'
             (``.pth``, read without pickle's powers, or safetensors), the folder of DMPHN's, one
-            that ``unsmear.exchange.hub`` saved, or an address on the hub, ``hf://owner/name``.
+            that ``unsmear.exchange.hub`` saved, an address on the hub, ``hf://owner/name``, or a
+            ``.ckpt`` that a training run wrote.
         grow: let the network have blocks and predictors that the checkpoint lacks, as training
             does that goes on from a smaller one; see :func:`unsmear.models.growth.grown`.
         **overrides: fields of the network's configuration. Unpruning stages drops their
@@ -92,6 +93,12 @@ def load_model(
     config, state = _read_folder(path) if path.is_dir() else _read_file(path)
     network = build(override(config, overrides)).float()
     needed = network.state_dict()
+    for weight in state.values():
+        if not weight.is_floating_point():
+            raise ModelError(
+                f"The weights in {path} are stored as {weight.dtype}: floating-point numbers are "
+                "read, of any size."
+            )
     kept = {k: v.float() for k, v in state.items() if k in needed or _PREDICTORS not in k}
     if grow and isinstance(network, LMDViT):
         kept = grown(kept, needed)
@@ -100,6 +107,11 @@ def load_model(
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:300]
         raise ModelError(f"The weights in {path} do not fit the network: {reason}") from None
+    if not all(weight.isfinite().all() for weight in network.parameters()):
+        raise ModelError(
+            f"The weights in {path} are not all finite numbers: the training that wrote them "
+            "diverged, or the file is damaged; take an earlier checkpoint."
+        )
     return network
 
 
@@ -164,11 +176,16 @@ def save_model(
         k: v.detach().to("cpu", dtype or v.dtype).contiguous()
         for k, v in network.state_dict().items()
     }
-    about = dict(metadata or {})
-    about[_FAMILY_KEY] = family_of(network.config)
-    about[_CONFIG_KEY] = json.dumps(dataclasses.asdict(network.config))
-    about["unsmear.version"] = __version__
-    return write_safetensors(state, Path(path), about)
+    return write_safetensors(state, Path(path), {**(metadata or {}), **describe(network)})
+
+
+def describe(network: DeblurringNetwork) -> dict[str, str]:
+    """What a checkpoint's metadata must hold for :func:`load_model`: family and configuration."""
+    return {
+        _FAMILY_KEY: family_of(network.config),
+        _CONFIG_KEY: json.dumps(dataclasses.asdict(network.config)),
+        "unsmear.version": __version__,
+    }
 
 
 def _unwrapped(network: nn.Module) -> DeblurringNetwork:
@@ -201,7 +218,8 @@ def convert_checkpoint(source: str | Path, destination: str | Path, *, to: str =
     if isinstance(network, DMPHN) and not network.config.sampling:
         return _write_released_folder(network, path)
     raise ModelError(
-        f"{source} is neither an LMD-ViT nor a DMPHN: no other network has a released form."
+        f"{source} is neither an LMD-ViT nor a DMPHN without sampling: no other network has a "
+        "released form."
     )
 
 
@@ -222,7 +240,12 @@ def _write_released(network: LMDViT, path: Path) -> Path:
 def _write_released_folder(network: DMPHN, path: Path) -> Path:
     if path.suffix:
         raise OutputError(f"{path} is a file's name: a released DMPHN is a folder, give one.")
-    path.mkdir(exist_ok=True)
+    try:
+        path.mkdir(exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"The folder {path} cannot be made ({error.strerror}): give another."
+        ) from None
     files = dmphn_released.to_released(network.state_dict())
     for name, state in files.items():
         write_torch(state, path / name)
