@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import unsmear
-from unsmear.errors import ModelError, UnsmearError
+from unsmear.errors import ModelError, OutputError, UnsmearError
 from unsmear.models import LMDViT, bundled_weights, load_model, save_model
 from unsmear.models.checkpoints import read_checkpoint
 
@@ -145,6 +145,69 @@ def test_a_card_from_what_a_checkpoint_tells(small_network, tmp_path):
     assert card.data.license is None  # whose weights they are, nobody said
     HubModel.of(path, license="mit").save_pretrained(tmp_path / "free")
     assert ModelCard.load(tmp_path / "free" / "README.md").data.license == "mit"
+
+
+def test_a_card_comes_along(hub, tmp_path):
+    model = HubModel.of("lmdvit-tiny")
+    model.save_pretrained(tmp_path / "first")
+    HubModel.from_pretrained(tmp_path / "first").save_pretrained(tmp_path / "second")
+    model.push_to_hub("owner/name")
+    HubModel.from_pretrained("owner/name").save_pretrained(tmp_path / "third")
+    cards = [(tmp_path / each / "README.md").read_text() for each in ("first", "second", "third")]
+    assert len(set(cards)) == 1
+
+
+def test_a_card_is_republished_under_the_new_name(hub, small_network):
+    HubModel(small_network, card="Mine.", license="mit").push_to_hub("owner/name")
+    HubModel.from_pretrained("owner/name").push_to_hub("owner/other")
+    first, second = (hub.files[f"owner/{name}", "main", "README.md"] for name in ("name", "other"))
+    assert second == first.replace(b"hf://owner/name", b"hf://owner/other")
+    assert second.count(b"## Use") == 1
+
+
+def test_what_was_written_into_a_card_stays(small_network, tmp_path):
+    HubModel(small_network).save_pretrained(tmp_path / "first")
+    card = ModelCard.load(tmp_path / "first" / "README.md")
+    card.data["license"], card.data["datasets"] = "mit", ["owner/cats"]
+    card.text += "\n## Thanks\n\nTo my cats.\n"
+    card.save(tmp_path / "first" / "README.md")
+    HubModel.from_pretrained(tmp_path / "first").save_pretrained(tmp_path / "second")
+    again = ModelCard.load(tmp_path / "second" / "README.md")
+    assert (again.data.license, again.data.datasets) == ("mit", ["owner/cats"])
+    assert "## Thanks\n\nTo my cats." in again.text
+    assert again.text.count("## Use") == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"---\na: [1\n---\ntext", b"---\n- a\n---\ntext", "Grüße".encode("latin-1")],
+    ids=["no YAML", "a list", "no UTF-8"],
+)
+def test_a_card_that_cannot_be_read_is_one_sentence(small_network, tmp_path, text):
+    path = save_model(small_network, tmp_path / "mine.safetensors")
+    (tmp_path / "mine.md").write_bytes(text)
+    with pytest.raises(ModelError, match=r"mine\.md cannot be read"):
+        HubModel.of(path)
+
+
+def test_the_readme_of_something_else_is_no_card(small_network, tmp_path):
+    save_model(small_network, tmp_path / "model.safetensors")
+    (tmp_path / "README.md").write_text("# My program\n")
+    assert HubModel.of(tmp_path).card == ""
+
+
+@pytest.mark.parametrize("place", ["a file", "a file/below"])
+def test_a_place_where_no_folder_can_be(small_network, tmp_path, place):
+    (tmp_path / "a file").touch()
+    with pytest.raises(OutputError, match=f"The folder {tmp_path / place} cannot be made"):
+        HubModel(small_network).save_pretrained(tmp_path / place)
+
+
+@pytest.mark.parametrize("source", ["nowhere", "./nowhere", "hf://owner/name"])
+def test_neither_a_folder_nor_a_repository(hub, source):
+    with pytest.raises(ModelError, match=f"'{source}'") as caught:
+        HubModel.from_pretrained(source, local_files_only=True)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_released_checkpoint_keeps_its_numbers(reference_weights, tmp_path):

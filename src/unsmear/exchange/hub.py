@@ -6,8 +6,10 @@ again; ``config.json``, which the hub counts downloads by; and ``README.md``, th
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+import re
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -16,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from unsmear.errors import UnsmearError
+from unsmear.errors import ModelError, OutputError, UnsmearError
 from unsmear.models import DeblurringNetwork, bundled_weights, load_model, save_model
 from unsmear.models.checkpoints import read_checkpoint
 from unsmear.models.hub import WEIGHTS, fetch_weights
@@ -24,7 +26,8 @@ from unsmear.models.registry import FAMILIES, family_of
 from unsmear.models.weights import find_checkpoint
 
 try:
-    from huggingface_hub import ModelCard, PyTorchModelHubMixin
+    from huggingface_hub import ModelCard, PyTorchModelHubMixin, hf_hub_download
+    from yaml import YAMLError
 except ModuleNotFoundError as missing:
     raise UnsmearError(
         f"The hub needs {missing.name}, which is not installed: pip install 'unsmear[hub]'"
@@ -32,6 +35,9 @@ except ModuleNotFoundError as missing:
 
 _TEMPLATE = resources.files("unsmear.exchange") / "model_card.md.jinja"
 _FACTS = "unsmear.card"
+_CARD = "README.md"
+_USE = re.compile(r"^## Use\n\nWith unsmear .*?^```python\n.*?^```\n*", re.M | re.S)
+"""What the template ends with, which names the repository that a card was made for."""
 
 
 class HubModel(
@@ -51,9 +57,11 @@ class HubModel(
     Args:
         network: any network of this package.
         about: strings to keep with the weights, such as a checkpoint's own metadata.
-        card: the model card's text; by default what ``about`` tells.
-        license: of the weights, as the hub names it, such as "apache-2.0". Without one the card
-            names none: weights converted from others keep their authors' terms.
+        card: the model card's text, which may begin with fields between ``---``, as the hub has
+            them; by default what ``about`` tells.
+        license: of the weights, as the hub names it, such as "apache-2.0"; by default that of
+            ``card``. Without one the card names none: weights converted from others keep their
+            authors' terms.
         dtype: store the weights in this type; default as they are.
     """
 
@@ -80,12 +88,13 @@ class HubModel(
 
         Args:
             source: as in :func:`unsmear.load_model`. A card ``NAME.md`` beside a checkpoint
-                ``NAME.safetensors`` comes along.
+                ``NAME.safetensors`` comes along, as does that of a folder which was saved here.
             license: of the weights; those that come with this package are "apache-2.0".
             **overrides: fields of the network's configuration.
 
         Raises:
-            ModelError: no such name or file, or weights that do not fit.
+            ModelError: no such name or file, weights that do not fit, or a card whose fields are no
+                YAML.
         """
         path = find_checkpoint(source)
         network = load_model(path, **overrides)
@@ -94,14 +103,51 @@ class HubModel(
         if path.is_dir():
             return cls(network, license=license)
         state, about = read_checkpoint(path)
-        beside = path.with_suffix(".md")
-        card = beside.read_text(encoding="utf-8") if beside.is_file() else ""
         dtype = next(each.dtype for each in state.values() if each.is_floating_point())
-        return cls(network, about=about, card=card, license=license, dtype=dtype)
+        return cls(network, about=about, card=_card_beside(path), license=license, dtype=dtype)
 
     def forward(self, blurred: Tensor, **wishes: Any) -> Any:
         """What the network makes of [B, 3, H, W]; see its own ``forward``."""
         return self.network(blurred, **wishes)
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **choices: Any) -> HubModel:
+        """Open a folder that was saved, or a repository on the hub.
+
+        Args:
+            pretrained_model_name_or_path: the folder, or "owner/name".
+            **choices: those of ``PyTorchModelHubMixin.from_pretrained``, such as ``revision`` or
+                ``token``; the others are overrides of the configuration.
+
+        Raises:
+            ModelError: there is neither, or it cannot be read.
+        """
+        source = str(pretrained_model_name_or_path)
+        try:
+            return super().from_pretrained(source, **choices)
+        except (OSError, ValueError) as error:  # what the hub raises: its own kinds of both
+            reason = " ".join(str(error).split())[:200]
+            raise ModelError(
+                f"{source!r} cannot be opened, as a folder or from the hub: {reason}"
+            ) from None
+
+    def save_pretrained(self, save_directory: str | Path, **choices: Any) -> str | None:
+        """Write weights, configuration and card into a folder; a card that is there stays.
+
+        Args:
+            save_directory: the folder; it is made where it is not there.
+            **choices: those of ``PyTorchModelHubMixin.save_pretrained``.
+
+        Raises:
+            OutputError: there can be no such folder, or the disk does not take the weights.
+        """
+        try:
+            Path(save_directory).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"The folder {save_directory} cannot be made ({error.strerror}): give another."
+            ) from None
+        return super().save_pretrained(save_directory, **choices)
 
     def push_to_hub(
         self, repo_id: str, *, model_card_kwargs: dict[str, Any] | None = None, **choices: Any
@@ -119,15 +165,20 @@ class HubModel(
 
     def generate_model_card(self, *args: Any, **values: Any) -> ModelCard:
         """The model card; ``values`` go to its template."""
+        told = ModelCard(self.card) if self.card.startswith("---") else None
+        text = told.text if told else self.card
         card = super().generate_model_card(
             *args,
-            card=self.card,
+            card=_USE.sub("", text).strip(),
             title=FAMILIES[family_of(self.network.config)].title,
             parameters=sum(parameter.numel() for parameter in self.network.parameters()),
             facts=json.loads(self.about.get(_FACTS, "{}")),
             **values,
         )
-        card.data["license"] = self.license
+        for field, value in (told.data.to_dict() if told else {}).items():
+            card.data[field] = value
+        if self.license is not None:
+            card.data["license"] = self.license
         return card
 
     def _save_pretrained(self, save_directory: Path) -> None:
@@ -142,5 +193,31 @@ class HubModel(
         """Open a folder or a repository; the other choices are overrides of the configuration."""
         hubs = ("revision", "cache_dir", "force_download", "local_files_only", "token")
         of_hub = {name: choices.pop(name) for name in hubs}
-        source = model_id if Path(model_id).is_dir() else fetch_weights(model_id, **of_hub)
-        return cls.of(source, **choices)
+        if Path(model_id).is_dir():
+            return cls.of(model_id, **choices)
+        weights = fetch_weights(model_id, **of_hub)
+        with contextlib.suppress(OSError):  # a repository may be without a card
+            hf_hub_download(model_id, _CARD, **of_hub)  # it comes to lie beside the weights
+        return cls.of(weights, **choices)
+
+
+def _card_beside(path: Path) -> str:
+    """The text of a checkpoint's card; empty where it has none."""
+    beside = path.with_suffix(".md")
+    if beside.is_file():
+        return _read_card(beside)
+    saved = path.with_name(_CARD)
+    text = _read_card(saved) if path.name == WEIGHTS and saved.is_file() else ""
+    return text if "library_name: unsmear" in text else ""
+
+
+def _read_card(path: Path) -> str:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        ModelCard(text)  # its fields are YAML
+    except (ValueError, YAMLError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ModelError(
+            f"The model card {path} cannot be read: {reason}. Mend it, or move it away."
+        ) from None
+    return text
