@@ -132,6 +132,7 @@ def test_options_reach_the_layout(tmp_path: Path) -> None:
     ("values", "part"),
     [
         ({"path": "x", "weight": 0}, "weight=0"),
+        ({"path": "x", "weight": float("inf")}, "weight=inf"),
         ({"path": "x", "masks": "some"}, "some"),
         ({"path": "x", "layout": "gropo"}, "gropo"),
         ({}, "no path"),

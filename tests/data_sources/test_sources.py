@@ -197,6 +197,13 @@ def test_gopro(tmp_path: Path) -> None:
         open_source(tmp_path, blur="blur_gama")
 
 
+def test_options_that_are_no_text_are_named(tmp_path: Path) -> None:
+    make_gopro(tmp_path)
+    for layout, option in (("reloblur", "masks"), ("folder", "blurred"), ("gopro", "blur")):
+        with pytest.raises(InputError, match=f"{option}=3: "):
+            open_source(tmp_path, layout, **{option: 3})
+
+
 def test_gopro_with_twins_of_other_endings(tmp_path: Path) -> None:
     make_gopro(tmp_path)
     sequence = tmp_path / "train/GOPR1"

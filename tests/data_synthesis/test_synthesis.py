@@ -154,6 +154,8 @@ def test_missing_material_is_told_at_once(material, library: MediaLibrary) -> No
         BlurSynthesizer(library, SynthesisConfig())
     with pytest.raises(InputError, match="size"):
         BlurSynthesizer(library, SynthesisConfig(clip=0), size=8)
+    with pytest.raises(InputError, match="seed=-1"):
+        BlurSynthesizer(library, SynthesisConfig(clip=0), seed=-1)
     with pytest.raises(InputError, match="kind"):
         BlurSynthesizer(library, SynthesisConfig(clip=0), size=96).sample(0, "smear")
 

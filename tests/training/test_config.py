@@ -1,3 +1,5 @@
+from math import inf, nan
+
 import pytest
 
 from unsmear.errors import InputError
@@ -15,7 +17,14 @@ def test_defaults_are_the_papers():
 
 @pytest.mark.parametrize(
     ("values", "says"),
-    [({"until": 0.0}, "until"), ({"decisions": "some"}, "decisions"), ({"batch_size": 0}, "batch")],
+    [
+        ({"until": 0.0}, "until"),
+        ({"decisions": "some"}, "decisions"),
+        ({"batch_size": 0}, "batch"),
+        ({"patch_size": 0}, "patch"),
+        ({"aimed_share": 1.5}, "aimed_share"),
+        ({"aimed_share": nan}, "aimed_share"),
+    ],
 )
 def test_a_phase_refuses_what_it_cannot_be(values, says):
     with pytest.raises(InputError, match=says):
@@ -43,9 +52,27 @@ def test_an_unknown_optimizer_is_refused():
         {"final_share": 1.5},
         {"ema": 2.0},
         {"ema": -0.5},
+        {"learning_rate": nan},
+        {"weight_decay": inf},
     ],
 )
 def test_an_optimizer_refuses_numbers_that_cannot_be(values):
     (name,) = values
     with pytest.raises(InputError, match=name):
         OptimizerConfig(**values)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"l1": -1.0},
+        {"ssim": nan},
+        {"policy": inf},
+        {"pruning_blurred": -1.0},
+        {"pruning_reach": 2.0},
+    ],
+)
+def test_a_loss_refuses_weights_that_cannot_be(values):
+    (name,) = values
+    with pytest.raises(InputError, match=f"`{name}`"):
+        LossConfig(**values)

@@ -3,6 +3,7 @@ import copy
 import pytest
 import torch
 
+from unsmear.data import BlurTriple
 from unsmear.models import save_model
 from unsmear.training import LossConfig, OptimizerConfig
 from unsmear.training.module import Deblurring
@@ -61,3 +62,14 @@ def test_the_rate_rises_and_follows_a_cosine(small_network, tmp_path):
         module.progress = progress
         assert rate(100) == pytest.approx(share)
     assert {group["initial_lr"] for group in made["optimizer"].param_groups} == {2.0}
+
+
+def test_a_pair_without_blur_leaves_validation_a_number(small_network, tmp_path):
+    module = Deblurring(init=str(save_model(small_network, tmp_path / "net.safetensors"))).eval()
+    picture = torch.rand(1, 3, 32, 32)
+    module.on_validation_epoch_start()
+    for mask in (torch.zeros(1, 1, 32, 32), torch.ones(1, 1, 32, 32)):
+        module.validation_step(BlurTriple(picture, picture, mask), batch_idx=9)
+    gains = [gain for kind in module._gains.values() for gain in kind]
+    assert len(gains) == 3
+    assert torch.stack(gains).isfinite().all()

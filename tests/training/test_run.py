@@ -32,7 +32,9 @@ def test_a_run_trains_validates_and_exports(folder, arguments, monkeypatch):
     metadata = read_checkpoint(path)[1]
     assert json.loads(metadata["unsmear.recipe"])["trainer"]["max_steps"] == 6
     assert metadata["unsmear.steps"] == "6"
-    assert (folder / "run" / "best.ckpt").is_file()
+    best = folder / "run" / "best.ckpt"
+    for name, weight in load_model(best).state_dict().items():
+        assert torch.equal(weight, weights_of(best)[f"network.{name}"])
     assert list((folder / "run" / "logs").glob("events*"))
     newest = newest_checkpoint(folder / "run" / "checkpoints")
     assert torch.load(newest, weights_only=False)["global_step"] == 6
@@ -161,20 +163,20 @@ def test_a_mistake_found_while_loading_is_one_sentence_and_the_end(recipe, argum
     assert "Traceback" not in errors.decode()
 
 
-def test_sigterm_saves_and_the_same_command_goes_on(folder, arguments, recipe):
-    """Schedulers send it to a run's whole process group, loaders included."""
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_and_the_same_command_goes_on(folder, arguments, recipe, number):
+    """Schedulers and terminals send them to a run's whole process group, loaders included."""
     recipe["data"]["workers"] = 1
-    run = begin(arguments("--trainer.max_steps=100000", "--checkpoint_every=1"))
-    checkpoints = folder / "run" / "checkpoints"
+    run = begin(arguments("--trainer.max_steps=100000", "--checkpoint_every=100000"))
     deadline = time.monotonic() + 120
-    while not list(checkpoints.glob("*.ckpt")) and time.monotonic() < deadline:
+    while not (folder / "run" / "best.ckpt").exists() and time.monotonic() < deadline:
         time.sleep(0.1)
-    os.killpg(run.pid, signal.SIGTERM)
+    os.killpg(run.pid, number)
     _, errors = run.communicate(timeout=120)
-    assert run.returncode == 143
+    assert run.returncode == 128 + number
     assert "the same command goes on from there" in errors.decode()
-    reached = torch.load(newest_checkpoint(checkpoints), weights_only=False)["global_step"]
-    assert reached > 0
+    saved = newest_checkpoint(folder / "run" / "checkpoints")
+    assert torch.load(saved, weights_only=False)["global_step"] > 0
 
 
 def test_a_run_asked_to_stop_goes_on_within_its_epoch(folder, recipe, arguments, monkeypatch):
@@ -250,6 +252,8 @@ def test_steps_without_a_finite_gradient_are_skipped_and_counted(folder, argumen
         (["--model.network=huge"], "no model 'huge'"),
         (["--trainer.max_steps=-1"], "run's length"),
         (["--data.phases=[{until: 0.5}]"], "rise to 1"),
+        (["--data.phases=[{patch: 64}]"], r"^data\.phases: Option 'patch' is not accepted$"),
+        (["--data.sources=[{path: x, weight: much}]"], r'^data\.sources: .*"weight".*much$'),
         (["--data.sources=[{layout: polaroid}]"], "polaroid"),
         (["--data.pool.folder=/nowhere"], "nowhere"),
         (["--recall=0"], r"share in \(0, 1\], got 0"),

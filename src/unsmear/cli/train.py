@@ -29,7 +29,7 @@ PAGE = page(
     },
 )
 CONTEXT = {"ignore_unknown_options": True}  # they are Lightning's
-STOPPED = 143  # what a program that SIGTERM ends gives
+STOPPED = 128  # with the signal's number, what a program that a signal ends gives
 
 
 def command(
@@ -74,7 +74,7 @@ def command(
         say(f"{train(arguments, resume=not fresh)}")
     except StoppedError as stop:
         complain(stop)
-        raise typer.Exit(STOPPED) from None
+        raise typer.Exit(STOPPED + stop.signal) from None
 
 
 def _check_settings(path: Path) -> None:

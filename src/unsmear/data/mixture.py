@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
@@ -56,7 +57,7 @@ class SourceConfig:
             raise InputError(f"a source of layout {self.layout} has no path: give its folder")
         if self.path is not None and self.layout == SYNTHESIS:
             raise InputError(f"path={self.path}: the synthesis has its own settings, leave it out")
-        if not self.weight > 0:
+        if not 0 < self.weight < math.inf:
             raise InputError(f"weight={self.weight}: give a weight above 0, or leave the part out")
         if self.masks not in MASK_RULES:
             raise InputError(f"masks={self.masks!r}: choose {', '.join(MASK_RULES)}")

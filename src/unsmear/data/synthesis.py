@@ -49,8 +49,8 @@ class BlurSynthesizer:
         device: where the pictures are computed and returned.
 
     Raises:
-        InputError: if a kind with a weight above 0 lacks its material, or `size` is below 32 or
-            above 4096.
+        InputError: if a kind with a weight above 0 lacks its material, `size` is below 32 or
+            above 4096, or `seed` is below 0.
     """
 
     def __init__(
@@ -63,6 +63,8 @@ class BlurSynthesizer:
     ) -> None:
         if not LEAST_SIDE <= size <= MOST_SIDE:
             raise InputError(f"size={size}: choose from {LEAST_SIDE} to {MOST_SIDE} px")
+        if seed < 0:
+            raise InputError(f"seed={seed}: choose 0 or more")
         self.library = library
         self.config = config or SynthesisConfig()
         self.seed = seed

@@ -25,7 +25,10 @@ class RandomStates(L.Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Collect the states of all processes."""
-        own = (random.getstate(), np.random.get_state(), torch.get_rng_state())  # noqa: NPY002
+        kind, words, *place = np.random.get_state()  # noqa: NPY002
+        # Words, not an array: torch reads arrays only from a file that it trusts.
+        numpy = (kind, words.tolist(), *place)  # pyright: ignore[reportAttributeAccessIssue]
+        own = (random.getstate(), numpy, torch.get_rng_state())
         states = [own]
         if trainer.world_size > 1:
             states = [own] * trainer.world_size
@@ -51,22 +54,27 @@ class RandomStates(L.Callback):
 
 
 class StopWhenAsked(L.Callback):
-    """Ends the run after the step in hand when SIGTERM comes, so that it can go on another day.
+    """Ends the run after the step in hand at SIGTERM or Ctrl-C, so that it can go on another day.
+
+    A second Ctrl-C ends it at once.
 
     Attributes:
-        asked: whether the signal came to this process or the first one.
+        asked: number of the signal that came to this process or the first one, 0 before.
     """
 
     def __init__(self) -> None:
-        self.asked = False
-        self._before: Any = signal.SIG_DFL
+        self.asked = 0
+        self._before: dict[int, Any] = {}
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Listen, in place of Lightning's own handler, which ends without a checkpoint."""
-        self._before = signal.signal(signal.SIGTERM, self._ask)
+        """Listen, in place of Lightning's own handlers, which end without a checkpoint."""
+        signals = (signal.SIGTERM, signal.SIGINT)
+        self._before = {number: signal.signal(number, self._ask) for number in signals}
 
-    def _ask(self, *_: Any) -> None:
-        self.asked = True
+    def _ask(self, number: int, _: Any) -> None:
+        self.asked = number
+        if number == signal.SIGINT:
+            signal.signal(number, self._before[number])
 
     def on_train_batch_end(
         self,
@@ -77,13 +85,14 @@ class StopWhenAsked(L.Callback):
         batch_idx: int,
     ) -> None:
         """Stop in all processes at once; :class:`LastCheckpoint` saves what is done so far."""
-        self.asked = bool(trainer.strategy.broadcast(self.asked))
-        trainer.should_stop = trainer.should_stop or self.asked
+        self.asked = trainer.strategy.broadcast(self.asked)
+        trainer.should_stop = trainer.should_stop or self.asked > 0
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Listen no longer."""
-        if signal.getsignal(signal.SIGTERM) == self._ask:
-            signal.signal(signal.SIGTERM, self._before)
+        for number, before in self._before.items():
+            if signal.getsignal(number) == self._ask:
+                signal.signal(number, before)
 
 
 class LastCheckpoint(Checkpoint):

@@ -5,6 +5,7 @@ A YAML file fills them; ``unsmear train --settings`` prints every value with wha
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
@@ -45,8 +46,11 @@ class Phase:
     def __post_init__(self) -> None:
         if not 0 < self.until <= 1:
             raise InputError(f"A phase's `until` lies in (0, 1], got {self.until}.")
-        if self.batch_size < 1:
-            raise InputError(f"A phase's `batch_size` is 1 or more, got {self.batch_size}.")
+        for name in ("patch_size", "batch_size"):
+            if getattr(self, name) < 1:
+                raise InputError(f"A phase's `{name}` is 1 or more, got {getattr(self, name)}.")
+        if not 0 <= self.aimed_share <= 1:
+            raise InputError(f"A phase's `aimed_share` lies in [0, 1], got {self.aimed_share}.")
         if self.decisions not in get_args(DecisionMode):
             modes = ", ".join(f'"{mode}"' for mode in get_args(DecisionMode))
             raise InputError(f"`decisions` is one of {modes}, got {self.decisions!r}.")
@@ -94,7 +98,7 @@ class OptimizerConfig:
         if self.name not in ("adamw", "muon"):
             raise InputError(f'The optimizer is "adamw" or "muon", got {self.name!r}.')
         for name in ("learning_rate", "matrix_rate", "predictor_rate", "weight_decay"):
-            if (getattr(self, name) or 0) < 0:
+            if not 0 <= (getattr(self, name) or 0) < math.inf:  # nor nan
                 raise InputError(f"The optimizer's `{name}` is 0 or more: {getattr(self, name)}.")
         for name in ("final_share", "ema"):
             if not 0 <= getattr(self, name) <= 1:

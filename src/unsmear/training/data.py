@@ -171,7 +171,7 @@ class LocalBlur(L.LightningDataModule):
                 batch_size * resumed.get("batches", 0),
             ),
             num_workers=self.workers,
-            worker_init_fn=partial(_outlive_sigterm, _end_of_process()),
+            worker_init_fn=partial(_outlive_signals, _end_of_process()),
             drop_last=True,
             pin_memory=torch.cuda.is_available(),
             # Its own, or a resumed run would draw other random numbers than one in one piece.
@@ -298,8 +298,8 @@ def _end_of_process() -> Event:
     return event
 
 
-def _outlive_sigterm(end: Event, _: int) -> None:
-    """A scheduler's SIGTERM goes to all processes; loaders are needed until the step is saved.
+def _outlive_signals(end: Event, _: int) -> None:
+    """SIGTERM and Ctrl-C go to all processes; loaders are needed until the step is saved.
 
     That of the process that they load for, which waits for them when it ends, must end them.
     """
@@ -309,3 +309,4 @@ def _outlive_sigterm(end: Event, _: int) -> None:
             os._exit(0)
 
     signal.signal(signal.SIGTERM, handle)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 import torch.nn.functional as F
@@ -51,6 +52,9 @@ class LossConfig:
         weighted: weight L1, L2 and SSIM by the blur mask (images with an empty mask count whole).
         shift_invariant: compare with the best of nine one-pixel shifts of the sharp picture, for
             pairs whose cameras are not aligned to the pixel.
+
+    Raises:
+        InputError: a weight below 0 or not finite, or a `pruning_reach` above 1.
     """
 
     l1: float = 1.0
@@ -68,6 +72,13 @@ class LossConfig:
     baseline: bool = True
     weighted: bool = False
     shift_invariant: bool = False
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if not 0 <= value < math.inf:  # nor nan
+                raise InputError(f"The loss's `{name}` is 0 or more, got {value}.")
+        if self.pruning_reach > 1:
+            raise InputError(f"The loss's `pruning_reach` ends at 1, got {self.pruning_reach}.")
 
 
 def l1_term(restored: Tensor, sharp: Tensor, weight: Tensor) -> Tensor:

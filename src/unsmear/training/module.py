@@ -18,6 +18,8 @@ from unsmear.errors import UnsmearError
 from unsmear.layers.pixel_filter import PixelFilter
 from unsmear.metrics import kept_pixels, psnr, weighted_psnr, window_agreement
 from unsmear.models import DEFAULT_MODEL, LMDViT, Restored, create_model, load_model
+from unsmear.models.checkpoints import ABOUT_KEY
+from unsmear.models.weights import describe
 from unsmear.training.config import OptimizerConfig, Phase
 from unsmear.training.losses import LossConfig
 from unsmear.training.muon import MuonAdamW
@@ -25,6 +27,7 @@ from unsmear.training.objectives import objective_of
 
 PICTURES = 4  # drawn at each validation
 MOST_SKIPPED = 5  # steps in a row without a finite gradient before the run gives up
+HIGHEST = 80  # dB that a validated picture can have; one that equals its goal has no number
 LEAST_CHANNELS = 8  # of a matrix in Muon's sense, on either side
 
 
@@ -91,8 +94,12 @@ class Deblurring(L.LightningModule):
         self.progress = self._measure_progress()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the clock; it may be saved before ``on_train_batch_end`` has looked at it."""
+        """Keep the clock and what the network is, so that :func:`unsmear.load_model` can build it.
+
+        It may be saved before ``on_train_batch_end`` has looked at the clock.
+        """
         checkpoint["progress"] = self._measure_progress()
+        checkpoint[ABOUT_KEY] = describe(self.network)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on where the clock stood."""
@@ -147,12 +154,13 @@ class Deblurring(L.LightningModule):
         """Judge the averaged weights on held-out samples, pruning on."""
         blurred, sharp, mask = batch
         out = self.network(blurred)
-        after, before = (psnr(x, sharp).clamp(max=80).mean() for x in (out.restored, blurred))
+        pictures = out.restored, blurred
+        after, before = (psnr(x, sharp).clamp(max=HIGHEST).mean() for x in pictures)
         self.log("val/psnr", after, batch_size=1)
         self._gains["whole"].append(after - before)
         if mask.any():
-            gain = weighted_psnr(out.restored, sharp, mask) - weighted_psnr(blurred, sharp, mask)
-            self._gains["inside"].append(gain.mean())
+            after, before = (weighted_psnr(x, sharp, mask).clamp(max=HIGHEST) for x in pictures)
+            self._gains["inside"].append((after - before).mean())
         if isinstance(self.network, LMDViT):
             self._judge_decisions(self.network, out, mask)
         if batch_idx < PICTURES and self.logger is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import warnings
 from argparse import ArgumentError
 from collections.abc import Sequence
@@ -34,10 +35,22 @@ from unsmear.training.module import Deblurring
 
 KEPT = 2  # newest checkpoints: the last but one is for when the last is broken
 WHOLE = "trained.safetensors"
+# What is wrong with a part of a list, among all that the parser says about what a list may be.
+_WRONG_PART = re.compile(
+    r"""Parser key "([\w.]+)": .* given class_path \S+: (.*?) - Expected a <class 'NoneType'>"""
+)
 
 
 class StoppedError(UnsmearError):
-    """The run was asked to stop, and has saved how far it was."""
+    """The run was asked to stop, and has saved how far it was.
+
+    Attributes:
+        signal: number of the signal that asked.
+    """
+
+    def __init__(self, sentence: str, signal: int) -> None:
+        super().__init__(sentence)
+        self.signal = signal
 
 
 class TrainingCLI(LightningCLI):
@@ -173,7 +186,8 @@ def train(arguments: Sequence[str], *, resume: bool = True) -> Path:
         cli.last.save(trainer)  # where it was the epochs that ran out
     if cli.stop.asked:
         raise StoppedError(
-            f"stopped at step {trainer.global_step}; the same command goes on from there"
+            f"stopped at step {trainer.global_step}; the same command goes on from there",
+            cli.stop.asked,
         )
     if recall is not None and trainer.is_global_zero:
         calibrate(cli.model.network, cli.datamodule.for_calibration(), recall)
@@ -248,7 +262,9 @@ def _sentence(error: BaseException) -> str:
         if isinstance(inner, UnsmearError):
             return str(inner)
         inner = inner.__cause__ or inner.__context__
-    return " ".join(str(error).split())
+    sentence = " ".join(str(error).split())
+    part = _WRONG_PART.search(sentence)
+    return f"{part[1]}: {part[2]}" if part else sentence
 
 
 def _own_words(error: UnsmearError) -> str:

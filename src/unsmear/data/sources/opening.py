@@ -62,6 +62,9 @@ def open_source(
     if unknown := sorted(options.keys() - known):
         has = f"it has {', '.join(sorted(known))}" if known else "it has none"
         raise InputError(f"the layout {layout} has no option {unknown[0]!r}: {has}")
+    for name, value in options.items():
+        if not isinstance(value, str | Path | None):
+            raise InputError(f"{name}={value!r}: give the layout's option as text, in quotes")
     return opener(root, split, **options)
 
 
