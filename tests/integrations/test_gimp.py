@@ -164,6 +164,7 @@ def run(gimp, wishes, layer=None):
     """Call the procedure; gives the image, and the status and error that it ended with."""
     image, procedure, config = MagicMock(), MagicMock(), MagicMock()
     image.get_item_position.return_value = 4
+    image.get_selection().get_buffer().get.return_value = bytes(72 * 56)  # beside the layer
     config.get_property = lambda name: getattr(wishes, name)
     procedure.new_return_values = lambda status, error: (status, error)
     mode = gimp.Gimp.RunMode.NONINTERACTIVE
@@ -190,6 +191,19 @@ def test_a_selection_becomes_the_mask(gimp, called, wishes):
     gimp.Gegl.Rectangle.new.assert_called_once_with(5, -3, 72, 56)
     assert "--mask" in called[0][0]
     assert not image.insert_layer.called
+
+
+@pytest.mark.parametrize(
+    ("is_empty", "reason"),
+    [(True, "no motion blur was found"), (False, "is selected of the layer")],
+)
+def test_why_nothing_changed(gimp, called, wishes, is_empty, reason):
+    gimp.Gimp.Selection.is_empty.return_value = is_empty
+    image, status, _ = run(gimp, wishes._replace(threshold=1.0))
+    assert status is gimp.Gimp.PDBStatusType.SUCCESS
+    assert not image.insert_layer.called
+    (text,) = gimp.Gimp.message.call_args.args
+    assert reason in text
 
 
 def test_errors_are_given_to_gimp(gimp, called, wishes):

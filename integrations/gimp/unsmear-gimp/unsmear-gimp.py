@@ -18,6 +18,11 @@ from gi.repository import Gegl, Gimp, GimpUi, Gio, GLib, GObject  # noqa: E402
 
 NAME = "plug-in-unsmear"
 QUIETLY = Gimp.RunMode.NONINTERACTIVE
+NOTHING_FOUND = "Nothing was changed: no motion blur was found, or the change would not show."
+NOTHING_MARKED = (
+    "Nothing was changed in what is selected of the layer; changes fade near its border: "
+    "select more."
+)
 
 
 class Unsmear(Gimp.PlugIn):
@@ -85,7 +90,7 @@ def run(
     Gimp.progress_init("Deblurring")
     try:
         if not deblur_layer(image, drawables[0], wishes):
-            Gimp.message("Nothing was deblurred: no motion blur was found.")
+            Gimp.message(NOTHING_FOUND if Gimp.Selection.is_empty(image) else NOTHING_MARKED)
     except DeblurringError as problem:
         return ended(Gimp.PDBStatusType.EXECUTION_ERROR, str(problem))
     Gimp.displays_flush()
