@@ -40,7 +40,7 @@ class WindowAttention(nn.Module):
         self.to_kv = nn.Linear(dim, 2 * dim)
         self.proj = nn.Linear(dim, dim)
         self.bias_table = nn.Parameter(torch.zeros((2 * window_size - 1) ** 2, num_heads))
-        nn.init.trunc_normal_(self.bias_table, std=0.02)
+        nn.init.normal_(self.bias_table, std=0.02)
         index = relative_position_index(window_size)
         self.register_buffer("bias_index", index, persistent=False)
 

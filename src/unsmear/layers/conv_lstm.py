@@ -39,7 +39,7 @@ class ConvLSTM(nn.Module):
 
     def reset_parameters(self) -> None:
         """Begin by remembering: small weights, and a forget gate that is mostly open."""
-        nn.init.trunc_normal_(self.gates.weight, std=1e-3)
+        nn.init.normal_(self.gates.weight, std=1e-3)
         bias = cast("Tensor", self.gates.bias)
         nn.init.zeros_(bias)
         nn.init.ones_(bias[self.dim : 2 * self.dim])

@@ -346,5 +346,5 @@ def _initialise(module: nn.Module) -> None:
     if isinstance(module, WindowBlock):
         for layer in module.modules():
             if isinstance(layer, nn.Linear):
-                nn.init.trunc_normal_(layer.weight, std=0.02)
+                nn.init.normal_(layer.weight, std=0.02)
                 nn.init.zeros_(layer.bias)
