@@ -24,6 +24,11 @@ DATA = Path(__file__).parent / "data"
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
+    """Do not spell out whole files in the names of tests."""
+    return argname if isinstance(val, bytes) and len(val) > 64 else None
+
+
 @pytest.fixture
 def one_thread() -> Iterator[None]:
     """What is so small is faster without threads, above all beside other programs."""
