@@ -1,12 +1,12 @@
 """The ComfyUI node, called as ComfyUI calls it."""
 
 import sys
+import tomllib
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
-import tomllib
 import torch
 
 from unsmear import Deblurrer

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -24,7 +24,7 @@ PAGE = page(
 )
 
 
-class Form(str, Enum):
+class Form(StrEnum):
     """Whose names and file format."""
 
     unsmear = "unsmear"

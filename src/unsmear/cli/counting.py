@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
-from types import TracebackType
 
 from unsmear.cli.progress import Bar
 
@@ -29,14 +28,9 @@ class CountingBar(Bar):
             threading.Thread(target=self._count, daemon=True).start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self._ended.set()
-        super().__exit__(kind, error, trace)
+        super().__exit__(*raised)
 
     def _count(self) -> None:
         total = 0

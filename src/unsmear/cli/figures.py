@@ -10,7 +10,6 @@ import sys
 import tempfile
 import textwrap
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any
 
 from unsmear.cli.console import naming_stdout
@@ -58,12 +57,7 @@ class FigureList:
     def __enter__(self) -> FigureList:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         with contextlib.suppress(OSError):  # what found no room is tried once more
             self._file.close()
         if self.path is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -36,7 +36,7 @@ MANY = "Very many photos"
 COMPUTING = "Computing"
 
 
-class NumberType(str, Enum):
+class NumberType(StrEnum):
     """Number types of a network."""
 
     auto = "auto"

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, cast, get_args
+from typing import Literal, NamedTuple, Self, cast, get_args
 
 import torch
 from torch import Tensor, nn
-from typing_extensions import Self
 
 from unsmear.errors import InputError, ModelError
 from unsmear.layers.attention import WindowAttention

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from typing_extensions import Self
 
 from unsmear.layers.fast import FastPredictor, fast_predictor
 from unsmear.layers.norm import LayerNorm

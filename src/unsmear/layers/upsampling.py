@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 import torch
 from torch import Tensor, nn
-from typing_extensions import Self
 
 from unsmear.layers.chunks import chunk_length
 from unsmear.layers.packed import PackedLinear

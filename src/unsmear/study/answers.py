@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 from unsmear.errors import InputError
@@ -58,7 +58,7 @@ class AnswerFile:
 
     def add(self, answer: Answer) -> None:
         """Append an answer; when this returns it is on the disk."""
-        now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        now = datetime.now(UTC).isoformat(timespec="seconds")
         line = json.dumps(asdict(answer) | {"at": now})
         with self._lock:
             # A line that a crash cut off must not swallow the next one.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Coroutine
-from enum import Enum
+from enum import StrEnum
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -59,7 +59,7 @@ Box = Annotated[str, WithJsonSchema({"type": "string", "pattern": BOX})]
 Share = Annotated[float, Query(ge=0, le=1)]
 
 
-class OutputFormat(str, Enum):
+class OutputFormat(StrEnum):
     """Formats of answers."""
 
     jpeg = "jpeg"
@@ -69,7 +69,7 @@ class OutputFormat(str, Enum):
     bmp = "bmp"
 
 
-class AnswerKind(str, Enum):
+class AnswerKind(StrEnum):
     """What an answer holds."""
 
     picture = "picture"

@@ -73,7 +73,7 @@ class Intake:
         timeout = self._service.limits.timeout
         try:
             sent = await asyncio.wait_for(_sent(request), timeout)
-        except asyncio.TimeoutError:
+        except TimeoutError:
             raise UploadTimedOutError(f"The request took longer than {timeout:g} s.") from None
         finally:
             self._reading -= 1

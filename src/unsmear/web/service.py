@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 
 from unsmear.errors import InputError, OutputError
 from unsmear.images.formats import format_named
@@ -117,12 +116,7 @@ class Service:
         self.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def check_room(self, coming: int = 0) -> None:
@@ -164,7 +158,7 @@ class Service:
         self._line.put(job)
         try:
             answer = await asyncio.wait_for(asyncio.wrap_future(job.answer), self.limits.timeout)
-        except asyncio.TimeoutError:
+        except TimeoutError:
             raise TimedOutError(
                 f"The picture was not done within {self.limits.timeout:g} s: "
                 "try again later, or make it smaller."
