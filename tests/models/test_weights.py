@@ -17,7 +17,7 @@ from unsmear.models import (
     load_model,
     save_model,
 )
-from unsmear.models.checkpoints import write_safetensors
+from unsmear.models.checkpoints import read_checkpoint, write_safetensors
 from unsmear.models.released import to_released
 from unsmear.models.weights import describe
 
@@ -98,6 +98,18 @@ def test_released_checkpoints_convert(reference_weights, tmp_path, prefix, neste
     network, wanted = load_model(ours), load_model(reference_weights)
     assert network.config == wanted.config
     assert same(network.state_dict(), wanted.state_dict())
+
+
+def test_our_own_form_keeps_number_type_and_metadata(small_network, tmp_path):
+    told = {"unsmear.steps": "7"}
+    source = save_model(
+        small_network, tmp_path / "net.safetensors", dtype=torch.float16, metadata=told
+    )
+    again = convert_checkpoint(source, tmp_path / "again.safetensors")
+    (state, about), (wanted, known) = read_checkpoint(again), read_checkpoint(source)
+    assert all(state[name].dtype == torch.float16 for name in wanted)
+    assert same(state, wanted)
+    assert about == known
 
 
 @pytest.mark.parametrize("name", ["back.pth", "back.safetensors"])
@@ -200,6 +212,14 @@ def test_unfit_files_are_refused(tmp_path, small_network):
     save_file(flat, other)
     with pytest.raises(ModelError, match="numbers of axes"):
         load_model(other)
+    empty = {
+        name: tensor[:, :0].clone()
+        for name, tensor in small_network.state_dict().items()
+        if tensor.ndim > 1
+    }
+    save_file(empty, other)
+    with pytest.raises(ModelError, match="empty"):
+        load_model(other)
     ours = save_model(small_network, tmp_path / "net.safetensors")
     with pytest.raises(ModelError, match="do not fit"):
         load_model(ours, embed_dim=8)
@@ -286,7 +306,8 @@ def test_a_network_of_a_later_version_is_named(small_network, tmp_path):
         ('{"levels": 2, "colour": "red"}', "does not know: colour"),
         ('{"levels": ', "damaged"),
         ("[4]", "damaged"),
-        ('{"levels": "many"}', "damaged"),
+        ('{"levels": "many"}', "net.safetensors cannot be used: .* got 'many'"),
+        ('{"levels": 4.0}', "got 4.0"),
         ('{"levels": 9}', "1 to 4 levels"),
     ],
 )

@@ -20,10 +20,9 @@ from torch import Tensor, nn
 
 from unsmear.errors import ModelError, OutputError, UnsmearError
 from unsmear.models import DeblurringNetwork, bundled_weights, load_model, save_model
-from unsmear.models.checkpoints import read_checkpoint
 from unsmear.models.hub import WEIGHTS, fetch_weights
 from unsmear.models.registry import FAMILIES, family_of
-from unsmear.models.weights import find_checkpoint
+from unsmear.models.weights import find_checkpoint, stored_as
 
 try:
     from huggingface_hub import ModelCard, PyTorchModelHubMixin, hf_hub_download
@@ -100,10 +99,7 @@ class HubModel(
         network = load_model(path, **overrides)
         if license is None and bundled_weights(str(source)):
             license = "apache-2.0"
-        if path.is_dir():
-            return cls(network, license=license)
-        state, about = read_checkpoint(path)
-        dtype = next(each.dtype for each in state.values() if each.is_floating_point())
+        dtype, about = stored_as(path)
         return cls(network, about=about, card=_card_beside(path), license=license, dtype=dtype)
 
     def forward(self, blurred: Tensor, **wishes: Any) -> Any:

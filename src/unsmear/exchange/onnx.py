@@ -84,10 +84,12 @@ def onnx_model(
 
     Raises:
         InputError: an opset outside 18 to 23.
-        ModelError: a network that cannot be exported.
+        ModelError: a network that cannot be exported, or whose weights are not all finite.
     """
     if not LOWEST_OPSET <= opset <= HIGHEST_OPSET:
         raise InputError(f"The opset lies from {LOWEST_OPSET} to {HIGHEST_OPSET}, got {opset}.")
+    if not all(weight.isfinite().all() for weight in network.parameters()):
+        raise ModelError("Some of the network's weights are no numbers: export one that is sound.")
     graph = Graph(opset)
     blurred = graph.input("blurred", _PICTURE, _ABOUT_BLURRED)
     padded = _padded(blurred, network.size_step)

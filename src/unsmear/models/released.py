@@ -74,7 +74,8 @@ def infer_config(state: Mapping[str, Tensor]) -> LMDViTConfig:
     is assumed.
 
     Raises:
-        ModelError: the names or the numbers of axes are not those of an LMD-ViT.
+        ModelError: the names or the numbers of axes are not those of an LMD-ViT, or a weight that
+            tells a size is empty.
     """
     try:
         places = [f"encoder.{i}" for i in range(4)] + ["bottleneck"]
@@ -86,6 +87,8 @@ def infer_config(state: Mapping[str, Tensor]) -> LMDViTConfig:
         raise ModelError(f"This is no LMD-ViT checkpoint: it has no {missing}.") from None
     if any(weight.ndim != 2 for weight in (*tables, expand)) or first.ndim != 4:
         raise ModelError("This is no LMD-ViT checkpoint: its weights have other numbers of axes.")
+    if not all(weight.numel() for weight in (*tables, expand)):
+        raise ModelError("This is no LMD-ViT checkpoint: some of its weights are empty.")
     # Counted, not the highest number: one that is out of order is a name that does not fit.
     depths = [
         len({found[1] for n in state if (found := re.match(rf"{place}\.blocks\.(\w+)\.", n))})

@@ -139,11 +139,14 @@ def _read_config(kind: type[Any], text: str, path: Path) -> Any:
                 f"{path} holds settings that this version does not know: "
                 f"{', '.join(sorted(unknown))}; a newer one may."
             )
-        return kind(**settings)
-    except (ValueError, TypeError, AttributeError):
+    except (ValueError, AttributeError):
         raise ModelError(
             f"The configuration in {path} is damaged: fetch or write the file again."
         ) from None
+    try:
+        return override(kind(), settings)
+    except ModelError as error:
+        raise ModelError(f"The configuration in {path} cannot be used: {error}") from None
 
 
 def _read_folder(folder: Path) -> tuple[Any, dict[str, Tensor]]:
@@ -179,6 +182,18 @@ def save_model(
     return write_safetensors(state, Path(path), {**(metadata or {}), **describe(network)})
 
 
+def stored_as(path: Path) -> tuple[torch.dtype | None, dict[str, str]]:
+    """The number type of a checkpoint's weights and its metadata; of a folder, neither.
+
+    Raises:
+        ModelError: a file that is no checkpoint.
+    """
+    if path.is_dir():
+        return None, {}
+    state, about = read_checkpoint(path)
+    return next(each.dtype for each in state.values() if each.is_floating_point()), about
+
+
 def describe(network: DeblurringNetwork) -> dict[str, str]:
     """What a checkpoint's metadata must hold for :func:`load_model`: family and configuration."""
     return {
@@ -203,6 +218,7 @@ def _unwrapped(network: nn.Module) -> DeblurringNetwork:
 def convert_checkpoint(source: str | Path, destination: str | Path, *, to: str = "unsmear") -> Path:
     """Turn the authors' checkpoint into ours (``to="unsmear"``) or back (``to="released"``).
 
+    Ours keeps the source's number type and metadata.
     LMD-ViT's released form is written as ``.pth`` (under ``state_dict``) or as safetensors, by
     suffix; DMPHN's as eight ``.pkl`` files in a folder, which is made.
 
@@ -212,7 +228,8 @@ def convert_checkpoint(source: str | Path, destination: str | Path, *, to: str =
     """
     network, path = load_model(source), Path(destination)
     if to == "unsmear":
-        return save_model(network, path)
+        dtype, about = stored_as(find_checkpoint(source))
+        return save_model(network, path, dtype=dtype, metadata=about)
     if isinstance(network, LMDViT):
         return _write_released(network, path)
     if isinstance(network, DMPHN) and not network.config.sampling:
