@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, JpegImagePlugin
 
+from unsmear.errors import InputError
 from unsmear.images import Picture, encode_picture, read_picture
 from unsmear.images.jpeg_segments import DHT, picture_end, split
 
@@ -209,6 +210,17 @@ def test_nothing_follows_a_picture_without_an_end() -> None:
     assert picture_end(data, scan) == len(data)
     assert picture_end(data[:-2], scan) == len(data) - 2
     assert picture_end(data[: scan + 2], scan) == scan + 2
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_picture_is_whole_without_its_end_marker(progressive: bool) -> None:
+    whole = pillow(Image.fromarray(scene()), "JPEG", quality=90, progressive=progressive)
+    picture = read_picture(whole[:-2])
+    assert np.array_equal(picture.rgb, read_picture(whole).rgb)
+    changed, _ = touched_corner(picture)
+    assert opened(encode_picture(changed, "JPEG")).size == (scene().shape[1], scene().shape[0])
+    with pytest.raises(InputError, match="ends before the picture is complete"):
+        read_picture(whole[:-20])
 
 
 def test_metadata_from_another_format() -> None:

@@ -39,10 +39,11 @@ from unsmear.images.jpeg_metadata import (
 from unsmear.images.jpeg_scan import Unkept
 from unsmear.images.jpeg_scan_reading import read_scan
 from unsmear.images.jpeg_scan_writing import write_scan
-from unsmear.images.jpeg_segments import APP0, COM, Segment, split
+from unsmear.images.jpeg_segments import APP0, COM, EOI, Segment, picture_end, split
 from unsmear.images.picture import Picture, pil_image
 from unsmear.images.samples import Kind, Samples, convert, orient
 
+_END = bytes((0xFF, EOI))
 _MAX_SIDE = 65500  # libjpeg's own limit
 # Baseline, extended and progressive, coded by Huffman or arithmetically.
 _PROCESSES = (0xC0, 0xC1, 0xC2, 0xC9, 0xCA)
@@ -100,6 +101,9 @@ def decode(data: bytes, max_pixels: int, tell: Tell) -> Picture:
         raise too_large(image.size, max_pixels)
     if image.mode not in ("L", "RGB", "CMYK"):
         raise Unreadable(f"is a JPEG of mode {image.mode}, which is not supported: save it as RGB")
+    if _lacks_only_its_end(data, scan):
+        data += _END
+        image = _open(segments, data[scan:])
     layers = [(layer[0], (layer[1], layer[2]), layer[3]) for layer in image.layer]
     tables = [tuple(image.quantization[table]) for _, _, table in layers]
     is_rgb = stores_rgb(segments, [layer[0] for layer in layers])
@@ -235,6 +239,17 @@ def _open(
     ]
     lean = b"\xff\xd8" + b"".join(map(bytes, needed)) + scan
     return JpegImagePlugin.JpegImageFile(io.BytesIO(lean))
+
+
+def _lacks_only_its_end(data: bytes, scan: int) -> bool:
+    """Whether the picture is there to its last block, but not the marker that some cameras omit."""
+    if data[: picture_end(data, scan)].endswith(_END):
+        return False
+    try:
+        read_scan(data + _END)
+    except Unkept:
+        return False
+    return True
 
 
 def _load(image: JpegImagePlugin.JpegImageFile) -> np.ndarray:
