@@ -263,6 +263,7 @@ def test_steps_without_a_finite_gradient_are_skipped_and_counted(folder, argumen
         (["--data.validation.size=0"], "of 0"),
         (["--trainer.max_time=20"], "DD:HH:MM:SS"),
         (["--trainer.devices=0"], "devices"),
+        (["--trainer.accumulate_grad_batches=0"], "accumulate_grad_batches=0"),
     ],
 )
 def test_mistakes_are_named(arguments, words, says):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 import warnings
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from contextvars import ContextVar
 from typing import TextIO
 
 STDOUT = "stdout"
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tabs and ends of lines
 
 _subject: ContextVar[str] = ContextVar("subject", default="")
 
@@ -31,9 +33,10 @@ def complain(problem: object) -> None:
 
 
 def _print(text: object, stream: TextIO) -> None:
-    # A file name need not be text in the terminal's encoding.
+    # A file name need not be text in the terminal's encoding, and must not steer the terminal.
     encoding = stream.encoding or "utf-8"
-    line = str(text).encode(encoding, "backslashreplace").decode(encoding)
+    line = _CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", str(text))
+    line = line.encode(encoding, "backslashreplace").decode(encoding)
     print(line, file=stream, flush=True)
 
 

@@ -170,6 +170,10 @@ def train(arguments: Sequence[str], *, resume: bool = True) -> Path:
         raise InputError(
             "Give the run's length as trainer.max_steps, or as trainer.max_time (DD:HH:MM:SS)."
         )
+    if trainer.accumulate_grad_batches < 1:
+        raise InputError(
+            f"trainer.accumulate_grad_batches={trainer.accumulate_grad_batches}: give 1 or more."
+        )
     recall = cli.config["recall"]
     if recall is not None:
         _check_recall(recall, cli.model)
