@@ -15,3 +15,8 @@ def test_names_do_not_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> 
     assert printed.out == f"{shown}\tdone\nand more\n"
     assert printed.err.splitlines()[0] == shown
     assert printed.err.splitlines()[1] == r"unsmear: a\x1b[2Jb \x9bc\x7f.png is no picture"
+
+
+def test_tables_keep_their_colours(capsys: pytest.CaptureFixture[str]) -> None:
+    say("\x1b[1;31mmodel\x1b[0m")
+    assert capsys.readouterr().out == "\x1b[1;31mmodel\x1b[0m\n"

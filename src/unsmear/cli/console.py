@@ -11,7 +11,8 @@ from contextvars import ContextVar
 from typing import TextIO
 
 STDOUT = "stdout"
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tabs and ends of lines
+# All but tabs, ends of lines and colours.
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f]|\x1b(?!\[[\d;]*m)")
 
 _subject: ContextVar[str] = ContextVar("subject", default="")
 
