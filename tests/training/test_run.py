@@ -179,7 +179,9 @@ def test_a_signal_saves_and_the_same_command_goes_on(folder, arguments, recipe, 
     assert torch.load(saved, weights_only=False)["global_step"] > 0
 
 
-def test_a_run_asked_to_stop_goes_on_within_its_epoch(folder, recipe, arguments, monkeypatch):
+def test_a_run_asked_to_stop_goes_on_within_its_epoch(
+    folder, recipe, arguments, monkeypatch, recwarn, capfd
+):
     recipe["data"] |= {"epoch_size": 10}  # 5 steps
     recipe["trainer"]["check_val_every_n_epoch"] = 1
     whole = train(arguments(f"--output={folder / 'whole'}"))
@@ -197,6 +199,8 @@ def test_a_run_asked_to_stop_goes_on_within_its_epoch(folder, recipe, arguments,
             train(arguments())
     one, other = (load_model(path).state_dict() for path in (whole, train(arguments())))
     assert all(torch.equal(one[name], other[name]) for name in one)
+    assert not [each for each in recwarn if "not resumable" in str(each.message)]
+    assert "litlogger" not in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("first", [3, 5])  # of 5 an epoch

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import warnings
@@ -155,12 +156,7 @@ def train(arguments: Sequence[str], *, resume: bool = True) -> Path:
     """
     tune_process()
     torch.set_float32_matmul_precision("high")
-    for not_the_users_doing in (
-        "LightningCLI's args parameter",  # the command has read its own words already
-        "Checkpoint directory .* exists and is not empty",  # as meant: a run goes on from there
-        r"`isinstance\(treespec, LeafSpec\)`",  # Lightning's use of torch
-    ):
-        warnings.filterwarnings("ignore", not_the_users_doing)
+    _quiet_lightning()
     try:
         cli = TrainingCLI(arguments)
     except (ArgumentError, ValueError, MisconfigurationException) as error:
@@ -196,6 +192,29 @@ def train(arguments: Sequence[str], *, resume: bool = True) -> Path:
     if recall is not None and trainer.is_global_zero:
         calibrate(cli.model.network, cli.datamodule.for_calibration(), recall)
     return export(cli.model, cli.config, trainer.global_step, output / WHOLE)
+
+
+def _quiet_lightning() -> None:
+    """Leave out what Lightning says that is no news to a user, or not true of this project."""
+    for not_the_users_doing in (
+        "LightningCLI's args parameter",  # the command has read its own words already
+        "Checkpoint directory .* exists and is not empty",  # as meant: a run goes on from there
+        r"`isinstance\(treespec, LeafSpec\)`",  # Lightning's use of torch
+        "Precision .* is not supported by the model summary",  # the weights are float32
+        r"It is recommended to use `self\.log",  # every process judges all held-out samples
+        "You're resuming from a checkpoint that ended before the epoch",  # where our data go on
+    ):
+        warnings.filterwarnings("ignore", not_the_users_doing)
+    told = logging.getLogger("lightning.pytorch.utilities.rank_zero")
+    told.addFilter(_is_no_advertisement)
+    # That checkpoints hold more than weights is meant.
+    logging.getLogger("lightning.pytorch.trainer.connectors.checkpoint_connector").setLevel(
+        logging.WARNING
+    )
+
+
+def _is_no_advertisement(record: logging.LogRecord) -> bool:
+    return "litlogger" not in record.getMessage()
 
 
 def _check_recall(recall: float, module: Deblurring) -> None:
