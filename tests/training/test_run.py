@@ -54,6 +54,17 @@ def test_a_precision_left_open_follows_the_processor(
     assert TrainingCLI(arguments("--trainer.precision=64-true")).trainer.precision == "64-true"
 
 
+def test_no_more_threads_than_were_given_are_used(arguments):
+    # A batch system gives some of a machine's cores: by affinity, or by OMP_NUM_THREADS.
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        TrainingCLI(arguments())
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_weights_to_start_from_are_used(folder, recipe, arguments):
     start = create_model("lmdvit-tiny", **recipe["model"]["overrides"])
     recipe["model"]["init"] = str(save_model(start, folder / "start.safetensors"))

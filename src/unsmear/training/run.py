@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import re
 import warnings
 from argparse import ArgumentError
@@ -133,9 +132,6 @@ class TrainingCLI(LightningCLI):
         if trainer["strategy"] == "auto" and _several_devices(trainer):
             # With every window kept, predictors have no say and get no gradient.
             kwargs["strategy"] = "ddp_find_unused_parameters_true"
-        if trainer["accelerator"] == "cpu" and isinstance(trainer["devices"], int):
-            # On the CPU, devices are processes that share the cores.
-            torch.set_num_threads(max(1, (os.cpu_count() or 1) // max(1, trainer["devices"])))
         return super().instantiate_trainer(callbacks=own, **kwargs)
 
 
