@@ -7,7 +7,7 @@ from unsmear.errors import InputError
 from unsmear.layers.pixel_sampling import (
     PixelSampler,
     Selection,
-    expected_reward,
+    budget_loss,
     gather_pixels,
     pixel_rows,
     policy_gradient_loss,
@@ -179,13 +179,29 @@ def test_a_baseline_lowers_the_variance():
     assert spread[1] < 0.1 * spread[0]
 
 
-def test_the_expected_reward_is_the_mean_over_draws_that_change_nothing():
+def test_the_budget_loss_has_the_mean_gradient_of_its_part_of_the_reward():
     torch.manual_seed(0)
-    logits = torch.randn(2, 1, 8, 8)
-    outputs, sharp = [torch.rand(2, 3, 8, 8) for _ in range(2)], torch.rand(2, 3, 8, 8)
-    share = float(logits[0].sigmoid().mean())  # one picture is over about half of the time
-    draws = torch.bernoulli(logits.sigmoid().expand(4000, 2, 1, 8, 8))
-    rewards = torch.stack([sampling_reward(outputs, sharp, drawn, share) for drawn in draws])
-    expected = expected_reward(outputs, sharp, logits, share)
-    torch.testing.assert_close(rewards.mean(dim=0), expected, rtol=0, atol=0.03)
-    assert (rewards.std(dim=0)[0] > 0.2).all()
+    logits = torch.randn(1, 1, 8, 8)
+    share = float(logits.sigmoid().mean())  # over about half of the time
+    count = 40_000
+    own = logits.repeat(count, 1, 1, 1).requires_grad_()
+    drawn = torch.bernoulli(own.detach().sigmoid())
+    no_error = torch.zeros(count, 3, 8, 8)
+    fines = sampling_reward([no_error], no_error, drawn, share)
+    (policy_gradient_loss(own, drawn, fines, fines.mean()) * count).backward()
+    error = own.grad.std(dim=0) / count**0.5
+
+    logits.requires_grad_()
+    budget_loss(logits, share).backward()
+    # the normal distribution stands in for a sum of 64 draws
+    assert ((own.grad.mean(dim=0) - logits.grad).abs() < 4 * error + 0.01 * logits.grad.max()).all()
+    assert (error < 0.1 * logits.grad.max()).all()
+
+
+@pytest.mark.parametrize(("logit", "fine"), [(60.0, 0.5), (-60.0, 0.0)])
+def test_the_budget_loss_of_draws_that_are_sure(logit, fine):
+    logits = torch.full((2, 1, 4, 4), logit, requires_grad=True)
+    loss = budget_loss(logits, share=0.25)
+    loss.backward()
+    assert loss.item() == pytest.approx(fine / 16)
+    assert logits.grad.isfinite().all()

@@ -188,6 +188,7 @@ def put_back(
     return out.view(b, h, w, c).permute(0, 3, 1, 2)
 
 
+@torch.no_grad()
 def sampling_reward(
     outputs: Sequence[Tensor],
     sharp: Tensor,
@@ -209,49 +210,34 @@ def sampling_reward(
     Returns:
         R, [B, 1, H, W], at most 0, without gradient. Errors are means over the colours.
     """
+    errors = [(output - sharp).abs().mean(dim=1, keepdim=True) for output in outputs]
     excess = drawn.double().mean(dim=(1, 2, 3), keepdim=True) > share
-    return -error_weight * _errors(outputs, sharp) - excess_weight * excess.to(sharp)
+    return -error_weight * torch.stack(errors).sum(dim=0) - excess_weight * excess.to(sharp)
 
 
-def expected_reward(
-    outputs: Sequence[Tensor],
-    sharp: Tensor,
-    logits: Tensor,
-    share: float,
-    error_weight: float = 1.0,
-    excess_weight: float = 0.5,
-) -> Tensor:
-    """A baseline: what :func:`sampling_reward` would give, had the draw changed no picture.
+def budget_loss(logits: Tensor, share: float, excess_weight: float = 0.5) -> Tensor:
+    """A loss whose gradient is what the budget's part of eq. 7 is on average over the draws.
 
-    It knows the logits but not the draw, so it leaves the gradient's mean alone. What remains of
-    the reward is by how much the draw mended the pixel, a small part of its whole error: an
-    estimate that a short training can follow.
+    One draw says little of it: a whole picture is fined or not, which drowns what single pixels
+    earned. Worked out beforehand it has no noise at all.
 
     Args:
-        outputs: like ``sampling_reward``'s, with the picture before the sampled stage in place of
-            the one after it.
-        sharp: [B, 3, H, W].
         logits: [B, 1, H, W] of the sampler.
         share: L / (H * W).
-        error_weight: alpha.
         excess_weight: beta.
 
     Returns:
-        [B, 1, H, W], at most 0, without gradient. The chance of L' > L is that of the normal
-        distribution with the mean and the variance of L'.
+        A scalar: beta times the chance that more than L pixels of a picture are drawn, shared among
+        its pixels as :func:`policy_gradient_loss` does, averaged over the pictures. The chance is
+        that of the normal distribution with the mean and the variance of L'.
     """
-    probability = logits.detach().double().sigmoid()
-    over = share * probability[0].numel() + 0.5 - probability.sum(dim=(1, 2, 3), keepdim=True)
-    variance = (probability * (1 - probability)).sum(dim=(1, 2, 3), keepdim=True)
-    chance = 0.5 * torch.erfc(over / (2 * variance).sqrt())
-    return -error_weight * _errors(outputs, sharp) - excess_weight * chance.to(sharp)
-
-
-@torch.no_grad()
-def _errors(outputs: Sequence[Tensor], sharp: Tensor) -> Tensor:
-    """Sum over the pictures of the mean absolute difference of a pixel's colours: [B, 1, H, W]."""
-    errors = [(output - sharp).abs().mean(dim=1, keepdim=True) for output in outputs]
-    return torch.stack(errors).sum(dim=0)
+    probability = logits.double().sigmoid()
+    pixels = probability[0].numel()
+    over = share * pixels + 0.5 - probability.sum(dim=(1, 2, 3))
+    variance = (probability * (1 - probability)).sum(dim=(1, 2, 3))
+    # below a quarter of a pixel L' is all but sure; at 0 the root would have no gradient
+    chance = 0.5 * torch.erfc(over / (2 * variance.clamp(min=0.25)).sqrt())
+    return (excess_weight / pixels * chance.mean()).to(logits.dtype)
 
 
 def policy_gradient_loss(

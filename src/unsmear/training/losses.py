@@ -47,8 +47,9 @@ class LossConfig:
         gate: of the mean squared difference between gates and blur mask (LBAG).
         policy: of the samplers' policy gradient (SAPHN eq. 7). No other term moves a sampler.
         baseline: subtract there what the pixel would have earned had its stage changed nothing,
-            which lowers the estimate's variance and leaves its mean alone; without, it is the
-            paper's plain form.
+            and work out the gradient of the budget's penalty instead of drawing it, which lowers
+            the estimate's variance and leaves its mean alone; without, it is the paper's plain
+            form.
         weighted: weight L1, L2 and SSIM by the blur mask (images with an empty mask count whole).
         shift_invariant: compare with the best of nine one-pixel shifts of the sharp picture, for
             pairs whose cameras are not aligned to the pixel.

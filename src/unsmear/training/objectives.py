@@ -15,7 +15,7 @@ from torch import Tensor
 
 from unsmear.data import BlurTriple
 from unsmear.layers.pixel_sampling import (
-    expected_reward,
+    budget_loss,
     policy_gradient_loss,
     sampling_reward,
 )
@@ -129,11 +129,15 @@ class SamplingObjective(Objective):
             pair = (batch.blurred, pictures[-1])
         before, after, sharp = (resized(one, sampled.logits) for one in (*pair, batch.sharp))
         logits, drawn = sampled.logits.float(), sampled.drawn.float()
-        reward = sampling_reward((before, after), sharp, drawn, sampled.share)
-        baseline: Tensor | float = 0.0
-        if self.loss.baseline:
-            baseline = expected_reward((before, before), sharp, logits, sampled.share)
-        return policy_gradient_loss(logits, drawn, reward, baseline)
+        if not self.loss.baseline:
+            reward = sampling_reward((before, after), sharp, drawn, sampled.share)
+            return policy_gradient_loss(logits, drawn, reward)
+        earned, unchanged = (
+            sampling_reward([picture], sharp, drawn, sampled.share, excess_weight=0.0)
+            for picture in (after, before)
+        )
+        mended = policy_gradient_loss(logits, drawn, earned, unchanged)
+        return mended + budget_loss(logits, sampled.share)
 
 
 def objective_of(network: DeblurringNetwork, loss: LossConfig) -> Objective:
