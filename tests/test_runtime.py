@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from unsmear.errors import InputError
-from unsmear.runtime import available_memory, resolve_device, resolve_dtype
+from unsmear.runtime import available_memory, resolve_device, resolve_dtype, tune_threads
 
 
 def python(code):
@@ -52,3 +52,43 @@ def test_choices():
     assert memory is None or memory > 1 << 20
     with pytest.raises(InputError, match="auto"):
         resolve_device("cuda9x")
+
+
+@pytest.fixture
+def limits(tmp_path, monkeypatch):
+    """Files of a container's limits, empty at first; threads are as before afterwards."""
+    monkeypatch.setattr("unsmear.runtime._LIMITS", tmp_path)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    before = torch.get_num_threads()
+    torch.set_num_threads(6)
+    yield tmp_path
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    ("limit", "threads"),
+    [("150000 100000", 2), ("5000 100000", 1), ("800000 100000", 6), ("max 100000", 6), ("", 6)],
+)
+def test_no_more_threads_than_a_container_may_use(limits, limit, threads):
+    (limits / "cpu.max").write_text(f"{limit}\n")
+    tune_threads()
+    assert torch.get_num_threads() == threads
+
+
+def test_threads_that_were_asked_for_stay(limits, monkeypatch):
+    (limits / "cpu.max").write_text("100000 100000\n")
+    monkeypatch.setenv("OMP_NUM_THREADS", "6")
+    tune_threads()
+    assert torch.get_num_threads() == 6
+
+
+def test_a_container_without_limits_leaves_the_threads(limits):
+    tune_threads()
+    assert torch.get_num_threads() == 6
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="containers are Linux's")
+def test_a_container_may_have_less_memory_than_the_machine(limits):
+    (limits / "memory.max").write_text("5000000\n")
+    (limits / "memory.current").write_text("2000000\n")
+    assert available_memory(torch.device("cpu")) == 3_000_000

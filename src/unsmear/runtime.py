@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import sys
 from pathlib import Path
@@ -15,11 +16,13 @@ _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 _KEPT = 1 << 30
 _LARGE = 1 << 27
 _KERNELS = "16384"
+_LIMITS = Path("/sys/fs/cgroup")  # a container's, where it has any
 
 
 def tune_process() -> None:
     """Make this process fast on a CPU; call it once, early, in processes of our own only."""
     tune_allocator()
+    tune_threads()
     # oneDNN prepares a kernel for every new shape and remembers 1024 of them; window counts differ
     # from block to block, so that a run sees several thousand. Read when the first one is made.
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", _KERNELS)
@@ -43,6 +46,23 @@ def tune_allocator() -> bool:
         return False
     settings = ((_M_MMAP_THRESHOLD, _LARGE), (_M_TRIM_THRESHOLD, _KEPT), (_M_TOP_PAD, 64 << 20))
     return all(mallopt(name, value) for name, value in settings)
+
+
+def tune_threads() -> None:
+    """Let torch use no more threads than a container may keep busy; ``OMP_NUM_THREADS`` rules.
+
+    torch counts the processors that it sees, and a limit such as Docker's ``--cpus`` hides none:
+    threads beyond it spend the time that the others need in waiting for each other.
+    """
+    if "OMP_NUM_THREADS" in os.environ:
+        return
+    try:
+        quota, period = (_LIMITS / "cpu.max").read_text().split()
+        allowed = math.ceil(int(quota) / int(period))
+    except (OSError, ValueError):  # "max" is no number: no limit
+        return
+    if allowed < torch.get_num_threads():
+        torch.set_num_threads(allowed)
 
 
 def resolve_device(name: str) -> torch.device:
@@ -113,9 +133,8 @@ def available_memory(device: torch.device) -> int | None:
 
 def _cgroup_room() -> int:
     """Bytes left under a container's limit; without one, more than any machine has."""
-    folder = Path("/sys/fs/cgroup")
     try:
-        limit, used = ((folder / name).read_text() for name in ("memory.max", "memory.current"))
+        limit, used = ((_LIMITS / name).read_text() for name in ("memory.max", "memory.current"))
         return int(limit) - int(used)
     except (OSError, ValueError):
         return 1 << 62
