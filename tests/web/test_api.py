@@ -43,10 +43,15 @@ class Canned(Service):
 
 
 def send(
-    service: Service, method: str, path: str, key: str | None = None, **request: object
+    service: Service,
+    method: str,
+    path: str,
+    key: str | None = None,
+    root_path: str = "",
+    **request: object,
 ) -> httpx.Response:
     async def once() -> httpx.Response:
-        transport = httpx.ASGITransport(create_app(service, key))
+        transport = httpx.ASGITransport(create_app(service, key), root_path=root_path)
         async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
             return await client.request(method, path, **request)
 
@@ -193,6 +198,8 @@ def test_what_the_service_meets_with_is_told(problem: RequestError):
 def test_what_is_not_there_is_a_problem_too():
     assert_problem(send(Canned(), "GET", "/v1/nothing"), 404, "/docs")
     assert_problem(send(Canned(), "GET", "/v1/deblur"), 405, "POST")
+    # A redirect to the right address would be to http, for what a proxy got by TLS, key and all.
+    assert_problem(send(Canned(), "POST", "/v1/deblur/"), 404, "/docs")
 
 
 @pytest.mark.parametrize("path", ["/v1/models", "/metrics", "/docs"])
@@ -295,9 +302,11 @@ def test_nothing_else_does(given, path):
     assert "Basic" in answer.headers["www-authenticate"]
 
 
-def test_health_needs_no_key():
-    answer = send(Canned(), "GET", "/healthz", "secret")
+@pytest.mark.parametrize("root_path", ["", "/photos/unsmear"])
+def test_health_needs_no_key(root_path):
+    answer = send(Canned(), "GET", root_path + "/healthz", "secret", root_path)
     assert (answer.status_code, answer.json()) == (503, {"status": "starting"})
+    assert_problem(send(Canned(), "GET", root_path + "/v1/models", "secret", root_path), 401)
 
 
 def test_without_a_key_none_is_asked_for():

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -37,11 +38,10 @@ CHROMIUM = next(
 Open = Callable[..., Page]
 
 
-@pytest.fixture(scope="module")
-def address(checkpoint: Path) -> Iterator[str]:
-    """`unsmear serve` with the bundled weights, and a fresh network to choose instead."""
-    words = ["--port", "0", "--model", "lmdvit-tiny", "--model", str(checkpoint)]
-    words += ["--device", "cpu", "--max-bytes", str(1 << 20)]
+@contextmanager
+def serving(*words: str) -> Iterator[str]:
+    """`unsmear serve` while the block runs; gives its address."""
+    words += ("--port", "0", "--device", "cpu", "--max-bytes", str(1 << 20))
     process = subprocess.Popen(
         [sys.executable, "-m", "unsmear", "serve", *words],
         stdout=subprocess.PIPE,
@@ -52,6 +52,13 @@ def address(checkpoint: Path) -> Iterator[str]:
     yield process.stdout.readline().split()[0]
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == 0
+
+
+@pytest.fixture(scope="module")
+def address(checkpoint: Path) -> Iterator[str]:
+    """With the bundled weights, and a fresh network to choose instead."""
+    with serving("--model", "lmdvit-tiny", "--model", str(checkpoint)) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
@@ -361,12 +368,37 @@ def test_other_doors_are_shut(address: str) -> None:
 
 
 def test_beside_the_page_wrong_methods_and_addresses_are_told_in_words(address: str) -> None:
-    wrong = [("PUT", "v1/deblur", 405, "POST"), ("GET", "v1/nothing", 404, "/docs")]
+    wrong = [
+        ("PUT", "v1/deblur", 405, "POST"),
+        ("GET", "v1/nothing", 404, "/docs"),
+        ("POST", "v1/deblur/", 404, "/docs"),
+    ]
     for method, path, status, why in wrong:
         answer = httpx.request(method, address + path)
         assert (answer.status_code, answer.json()["status"]) == (status, status)
         assert answer.headers["content-type"] == "application/problem+json"
         assert why in answer.json()["detail"]
+
+
+def test_a_proxy_can_offer_it_under_a_path(browser: Browser) -> None:
+    def pass_on(route: Route) -> None:
+        route.continue_(url=route.request.url.replace(path, "/"))
+
+    asked, path = [], "/photos/unsmear/"
+    with serving("--model", "lmdvit-tiny", "--root-path", path) as address:
+        here = address.rstrip("/") + path
+        page = browser.new_page()
+        page.route(here + "**", pass_on)
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(here)
+        choose(page, "person.png", png(scene()))
+        expect(status(page)).to_contain_text("changed; nothing else did")
+        page.wait_for_function("document.querySelector('[data-part=after]').naturalWidth == 320")
+        page.goto(here + "docs")
+        expect(page.get_by_text("/v1/models").first).to_be_visible()
+        page.close()
+    elsewhere = [url for url in asked if not url.startswith((here, "data:", "blob:"))]
+    assert elsewhere in ([], [address + "favicon.ico"])
 
 
 def test_every_control_has_a_name(open_page: Open) -> None:

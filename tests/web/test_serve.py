@@ -32,6 +32,11 @@ def test_an_empty_key_is_no_key(capsys):
     assert "key is empty" in complaint(capsys, "--api-key", "")
 
 
+@pytest.mark.parametrize("path", ["unsmear", "https://here/unsmear", "/a//b", "/a b"])
+def test_a_root_path_that_is_none_is_told(capsys, path):
+    assert "like /unsmear" in complaint(capsys, "--root-path", path)
+
+
 @pytest.mark.parametrize(
     "words",
     [("--timeout", 0), ("--max-pixels", 0), ("--queue", -1), ("--port", 70000), ("--dtype", "int")],

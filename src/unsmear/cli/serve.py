@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import re
 import signal
 import socket
 from collections.abc import Iterator
@@ -41,6 +42,7 @@ PAGE = page(
     },
 )
 LIMITS = "What is taken"
+ROOT_PATH = r"(/[\w.~-]+)+/?|/"
 
 
 def command(
@@ -60,6 +62,15 @@ def command(
             show_default=False,
         ),
     ] = None,
+    root_path: Annotated[
+        str,
+        typer.Option(
+            metavar="PATH",
+            help="Where a proxy offers it, if not at the root of its host; the proxy takes this "
+            "off the addresses.",
+            show_default=False,
+        ),
+    ] = "",
     no_page: Annotated[
         bool, typer.Option("--no-page", help="Serve the API alone, without the page.")
     ] = False,
@@ -117,6 +128,8 @@ def command(
         from unsmear.web.service import Limits, Service
     if api_key == "":
         raise InputError("The API key is empty: give one, or leave it out.")
+    if root_path and not re.fullmatch(ROOT_PATH, root_path):
+        raise InputError(f"A root path is like /unsmear, got {root_path!r}.")
     limits = Limits(max_bytes, max_pixels, max_side, timeout, queue)
     service = Service(model or options.BUNDLED_MODELS, limits, device=device, dtype=dtype.value)
     with _listen(host, port) as listener, _until_stopped(), service:
@@ -124,7 +137,7 @@ def command(
         if not no_page:
             app = _with_page(app, service)
         _introduce(listener, has_key=api_key is not None)
-        Server(app, service).run(sockets=[listener])
+        Server(app, service, root_path.rstrip("/")).run(sockets=[listener])
 
 
 def _with_page(app: FastAPI, service: Service) -> FastAPI:

@@ -89,6 +89,7 @@ def create_app(service: Service, api_key: str | None = None) -> FastAPI:
         description=DESCRIPTION,
         dependencies=[Depends(HTTPBearer(auto_error=False))] if api_key else [],
         redoc_url=None,
+        redirect_slashes=False,  # a redirect behind a proxy with TLS leads to http, key and all
     )
     intake = Intake(service)
     named = Query(None, description="Default: the first.", json_schema_extra=_one_of(service))

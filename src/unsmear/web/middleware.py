@@ -41,9 +41,14 @@ class ApiKeyGuard:
             await problem_answer(UnauthorizedError())(scope, receive, send)
 
     def _is_allowed(self, scope: Scope) -> bool:
-        if scope["type"] == "lifespan" or scope["path"] in self._open_paths:
+        if scope["type"] == "lifespan" or _path(scope) in self._open_paths:
             return True
         return secrets.compare_digest(_given_key(Headers(scope=scope)), self._key)
+
+
+def _path(scope: Scope) -> str:
+    """The address as the app's own routes have it, without what a proxy offers it under."""
+    return scope["path"].removeprefix(scope.get("root_path", ""))
 
 
 def _given_key(headers: Headers) -> bytes:
@@ -137,5 +142,5 @@ class AnswerCount:
                 self._requests.labels(message["status"]).inc()
             await send(message)
 
-        watched = scope["type"] == "http" and scope["path"] == self._path
+        watched = scope["type"] == "http" and _path(scope) == self._path
         await self._app(scope, receive, counted if watched else send)

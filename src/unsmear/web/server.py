@@ -20,9 +20,10 @@ class Server(uvicorn.Server):
     Args:
         app: what is served.
         service: what computes for it; it takes nothing more at the end.
+        root_path: under which a proxy offers it, and which that takes off addresses: "/unsmear".
     """
 
-    def __init__(self, app: FastAPI, service: Service) -> None:
+    def __init__(self, app: FastAPI, service: Service, root_path: str = "") -> None:
         # The client's address matters to nobody here, so nobody need be believed about it.
         super().__init__(
             uvicorn.Config(
@@ -30,6 +31,7 @@ class Server(uvicorn.Server):
                 log_level="warning",
                 server_header=False,
                 proxy_headers=False,
+                root_path=root_path,
                 timeout_graceful_shutdown=int(2 * DRAIN),
             )
         )
