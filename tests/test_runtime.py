@@ -55,40 +55,34 @@ def test_choices():
 
 
 @pytest.fixture
-def limits(tmp_path, monkeypatch):
-    """Files of a container's limits, empty at first; threads are as before afterwards."""
-    monkeypatch.setattr("unsmear.runtime._LIMITS", tmp_path)
+def six_threads(monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     before = torch.get_num_threads()
     torch.set_num_threads(6)
-    yield tmp_path
+    yield
     torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize(
-    ("limit", "threads"),
-    [("150000 100000", 2), ("5000 100000", 1), ("800000 100000", 6), ("max 100000", 6), ("", 6)],
-)
-def test_no_more_threads_than_a_container_may_use(limits, limit, threads):
-    (limits / "cpu.max").write_text(f"{limit}\n")
+@pytest.mark.parametrize(("allowed", "threads"), [(1.5, 2), (0.05, 1), (8, 6), (None, 6)])
+def test_no_more_threads_than_may_be_kept_busy(six_threads, monkeypatch, allowed, threads):
+    monkeypatch.setattr("unsmear.runtime.allowed_processors", lambda: allowed)
     tune_threads()
     assert torch.get_num_threads() == threads
 
 
-def test_threads_that_were_asked_for_stay(limits, monkeypatch):
-    (limits / "cpu.max").write_text("100000 100000\n")
+def test_threads_that_were_asked_for_stay(six_threads, monkeypatch):
+    monkeypatch.setattr("unsmear.runtime.allowed_processors", lambda: 1)
     monkeypatch.setenv("OMP_NUM_THREADS", "6")
     tune_threads()
     assert torch.get_num_threads() == 6
 
 
-def test_a_container_without_limits_leaves_the_threads(limits):
-    tune_threads()
-    assert torch.get_num_threads() == 6
-
-
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="containers are Linux's")
-def test_a_container_may_have_less_memory_than_the_machine(limits):
-    (limits / "memory.max").write_text("5000000\n")
-    (limits / "memory.current").write_text("2000000\n")
-    assert available_memory(torch.device("cpu")) == 3_000_000
+@pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="of other systems it knows nothing"
+)
+def test_a_limit_of_memory_counts_where_it_is_less_than_what_is_free(monkeypatch):
+    monkeypatch.setattr("unsmear.runtime.memory_room", lambda: None)
+    free = available_memory(torch.device("cpu"))
+    for room, available in ((3_000_000, 3_000_000), (1 << 62, pytest.approx(free, rel=0.2))):
+        monkeypatch.setattr("unsmear.runtime.memory_room", lambda room=room: room)
+        assert available_memory(torch.device("cpu")) == available

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import torch
 
+from unsmear.cgroups import allowed_processors, memory_room
 from unsmear.errors import InputError
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 _KEPT = 1 << 30
 _LARGE = 1 << 27
 _KERNELS = "16384"
-_LIMITS = Path("/sys/fs/cgroup")  # a container's, where it has any
 
 
 def tune_process() -> None:
@@ -49,20 +49,16 @@ def tune_allocator() -> bool:
 
 
 def tune_threads() -> None:
-    """Let torch use no more threads than a container may keep busy; ``OMP_NUM_THREADS`` rules.
+    """Let torch use no more threads than this process may keep busy; ``OMP_NUM_THREADS`` rules.
 
     torch counts the processors that it sees, and a limit such as Docker's ``--cpus`` hides none:
     threads beyond it spend the time that the others need in waiting for each other.
     """
-    if "OMP_NUM_THREADS" in os.environ:
+    allowed = allowed_processors()
+    if "OMP_NUM_THREADS" in os.environ or allowed is None:
         return
-    try:
-        quota, period = (_LIMITS / "cpu.max").read_text().split()
-        allowed = math.ceil(int(quota) / int(period))
-    except (OSError, ValueError):  # "max" is no number: no limit
-        return
-    if allowed < torch.get_num_threads():
-        torch.set_num_threads(allowed)
+    if math.ceil(allowed) < torch.get_num_threads():
+        torch.set_num_threads(math.ceil(allowed))
 
 
 def resolve_device(name: str) -> torch.device:
@@ -128,13 +124,7 @@ def available_memory(device: torch.device) -> int | None:
     except OSError:
         return None
     free = next((int(line.split()[1]) for line in lines if line.startswith("MemAvailable")), None)
-    return None if free is None else min(free * 1024, _cgroup_room())
-
-
-def _cgroup_room() -> int:
-    """Bytes left under a container's limit; without one, more than any machine has."""
-    try:
-        limit, used = ((_LIMITS / name).read_text() for name in ("memory.max", "memory.current"))
-        return int(limit) - int(used)
-    except (OSError, ValueError):
-        return 1 << 62
+    if free is None:
+        return None
+    room = memory_room()
+    return free * 1024 if room is None else min(free * 1024, room)
