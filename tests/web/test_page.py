@@ -49,9 +49,11 @@ def serving(*words: str) -> Iterator[str]:
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
     assert process.stdout is not None
-    yield process.stdout.readline().split()[0]
-    process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 0
+    try:
+        yield process.stdout.readline().split()[0]
+    finally:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
 
 
 @pytest.fixture(scope="module")
