@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,8 @@ from playwright.sync_api import Browser, Locator, Page, Route, expect, sync_play
 from skimage import data
 
 import unsmear
+
+from .makers import Server
 
 WIDTH, HEIGHT = 320, 256
 MOVED = (slice(96, 224), slice(64, 224))  # rows and columns of the photo that are blurred
@@ -39,8 +42,8 @@ Open = Callable[..., Page]
 
 
 @contextmanager
-def serving(*words: str) -> Iterator[str]:
-    """`unsmear serve` while the block runs; gives its address."""
+def serving(*words: str) -> Iterator[Server]:
+    """`unsmear serve` while the block runs."""
     words += ("--port", "0", "--device", "cpu", "--max-bytes", str(1 << 20))
     process = subprocess.Popen(
         [sys.executable, "-m", "unsmear", "serve", *words],
@@ -50,17 +53,22 @@ def serving(*words: str) -> Iterator[str]:
     )
     assert process.stdout is not None
     try:
-        yield process.stdout.readline().split()[0]
+        yield Server(process.stdout.readline().split()[0], process.pid)
     finally:
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0
 
 
 @pytest.fixture(scope="module")
-def address(checkpoint: Path) -> Iterator[str]:
+def served(checkpoint: Path) -> Iterator[Server]:
     """With the bundled weights, and a fresh network to choose instead."""
-    with serving("--model", "lmdvit-tiny", "--model", str(checkpoint)) as address:
-        yield address
+    with serving("--model", "lmdvit-tiny", "--model", str(checkpoint)) as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def address(served: Server) -> str:
+    return served.url
 
 
 @pytest.fixture(scope="module")
@@ -382,13 +390,26 @@ def test_beside_the_page_wrong_methods_and_addresses_are_told_in_words(address: 
         assert why in answer.json()["detail"]
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only there it is counted")
+def test_with_nothing_to_do_it_rests(open_page: Open, served: Server) -> None:
+    def wakings() -> int:
+        """Of its main thread so far."""
+        words = Path(f"/proc/{served.pid}/status").read_text().split()
+        return int(words[words.index("voluntary_ctxt_switches:") + 1])
+
+    choose(open_page(), "person.png", png(scene()))
+    before = wakings()
+    time.sleep(2)
+    assert wakings() - before < 300
+
+
 def test_a_proxy_can_offer_it_under_a_path(browser: Browser) -> None:
     def pass_on(route: Route) -> None:
         route.continue_(url=route.request.url.replace(path, "/"))
 
     asked, path = [], "/photos/unsmear/"
-    with serving("--model", "lmdvit-tiny", "--root-path", path) as address:
-        here = address.rstrip("/") + path
+    with serving("--model", "lmdvit-tiny", "--root-path", path) as served:
+        here = served.url.rstrip("/") + path
         page = browser.new_page()
         page.route(here + "**", pass_on)
         page.on("request", lambda request: asked.append(request.url))
@@ -400,7 +421,7 @@ def test_a_proxy_can_offer_it_under_a_path(browser: Browser) -> None:
         expect(page.get_by_text("/v1/models").first).to_be_visible()
         page.close()
     elsewhere = [url for url in asked if not url.startswith((here, "data:", "blob:"))]
-    assert elsewhere in ([], [address + "favicon.ico"])
+    assert elsewhere in ([], [served.url + "favicon.ico"])
 
 
 def test_every_control_has_a_name(open_page: Open) -> None:
