@@ -1,3 +1,5 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -53,6 +55,22 @@ def test_every_window_is_decided_as_in_the_whole(small_network, picture, dtype):
     assert torch.equal(tiled.kept, whole.kept)
     assert (tiled.restored - whole.restored).abs().max() < 1e-5
     assert (tiled.blur_map - whole.blur_map).abs().max() < 1e-5
+
+
+def test_threads_that_share_a_network_do_not_share_their_tiles(small_network, picture):
+    network = undecided(small_network, picture)
+    pictures = [picture, picture.flip(2)[:, :150, :700].contiguous(), picture.flip(1)]
+    runs = [restore_whole, in_tiles, in_tiles]
+    alone = [run(network, one, Request()) for run, one in zip(runs, pictures, strict=True)]
+    with ThreadPoolExecutor(len(runs)) as pool:
+        for _ in range(3):
+            handed = [
+                pool.submit(run, network, one, Request())
+                for run, one in zip(runs, pictures, strict=True)
+            ]
+            for together, by_itself in zip(handed, alone, strict=True):
+                assert torch.equal(together.result().restored, by_itself.restored)
+                assert torch.equal(together.result().blur_map, by_itself.blur_map)
 
 
 @pytest.mark.parametrize("feed_forward", ["wleff", "leff"])

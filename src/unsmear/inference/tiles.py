@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from threading import get_ident
 from typing import Any, NamedTuple
 
 import torch
@@ -232,7 +233,11 @@ def _means_of_own_part(network: DeblurringNetwork, tile: _Tile) -> Iterator[None
 
 
 def _mean_of(rows: slice, columns: slice) -> Callable[..., Any]:
+    asking = get_ident()
+
     def hook(predictor: Any, given: Sequence[Any], out: Any) -> Any:
+        if get_ident() != asking:  # another thread has a picture of its own in the same network
+            return out
         scores, _ = out
         _, own = predictor.forward(given[0][:, rows, columns].contiguous())
         return scores, own
