@@ -94,6 +94,23 @@ def test_a_stage_without_predictors_computes_every_window():
     assert out.keep == []
 
 
+@pytest.mark.parametrize("layout", ["contiguous", "channels last", "expanded"])
+def test_a_map_is_only_overwritten_where_that_is_asked(layout):
+    torch.manual_seed(0)
+    stage = AdaWPT(16, 2, 2).eval()
+    x = torch.rand(2, 16, 16, 16)
+    if layout == "channels last":
+        x = x.permute(0, 3, 1, 2).to(memory_format=torch.channels_last).permute(0, 2, 3, 1)
+    elif layout == "expanded":
+        x = x[:1].expand(2, -1, -1, -1)
+    before = x.clone()
+    with torch.no_grad():
+        out = stage(x, Pruning(0.0)).x
+        assert torch.equal(x, before)
+        assert torch.equal(stage(x.clone(), Pruning(0.0), overwrite=True).x, out)
+        assert stage(x, Pruning(1.0)).x.data_ptr() != x.data_ptr()
+
+
 @pytest.mark.parametrize("grad", [False, True])
 @pytest.mark.parametrize(
     "x",
@@ -134,6 +151,7 @@ def test_what_does_not_fit_the_map_is_refused(name, maps, grad):
     "wrong",
     [
         {"dim": 0},
+        {"dim": 2},  # predictors halve it twice
         {"depth": 0},
         {"num_heads": 3},
         {"num_heads": 0},

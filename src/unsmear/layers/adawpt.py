@@ -20,6 +20,7 @@ from unsmear.layers.confidence import ConfidencePredictor, decide, sample_decisi
 from unsmear.layers.drop_path import drop_path_factor
 from unsmear.layers.fast import FastBlock, fast_block
 from unsmear.layers.feed_forward import LocallyEnhancedFeedForward
+from unsmear.layers.foldable import is_foldable
 from unsmear.layers.norm import LayerNorm
 from unsmear.layers.remembered import Remembered
 from unsmear.layers.windows import WindowGrid, merge_windows, partition_windows, seam_masks
@@ -126,13 +127,15 @@ class WindowBlock(nn.Module):
         """Gather the kept windows, compute them, put them back among the others (LMD-ViT eq. 6).
 
         Same arguments. In eval mode with gradients off ``x`` is overwritten, and a fast form of
-        the block computes: pruned windows are neither read nor copied.
+        the block computes, as long as its parts are as they were built: pruned windows are neither
+        read nor copied.
         """
         numbers = keep.flatten().nonzero().squeeze(1)
         if numbers.numel() == 0:
             return x
         grid = self.grid(x)
-        if torch.is_grad_enabled() or self.training or torch.compiler.is_compiling():
+        learning = torch.is_grad_enabled() or self.training
+        if learning or torch.compiler.is_compiling() or not is_foldable(self):
             windows = partition_windows(x, self.window_size, self.shift)
             padded = _round_up(numbers)
             computed = self._transform(windows.index_select(0, padded), grid, padded)
@@ -230,6 +233,8 @@ class AdaWPT(nn.Module):
                 "dim, depth, num_heads and mlp_ratio are positive, and heads share the channels "
                 f"evenly; got {dim}, {depth}, {num_heads} and {mlp_ratio}."
             )
+        if pruned and dim < 4:
+            raise ModelError(f"predictors take a quarter of dim, which is 4 or more; got {dim}.")
         if window_size < 2 or window_size % 2:
             raise ModelError(f"window_size must be even and positive, got {window_size}.")
         if feed_forward not in get_args(FeedForward):
@@ -259,16 +264,20 @@ class AdaWPT(nn.Module):
         """Shift of the partition on which predictor 0 or 1 decides."""
         return self.blocks[predictor].shift
 
-    def forward(self, x: Tensor, pruning: Pruning) -> StageOutput:
-        """Run the stage on [B, H, W, C], H and W multiples of M.
+    def forward(self, x: Tensor, pruning: Pruning, *, overwrite: bool = False) -> StageOutput:
+        """Run the stage.
 
-        ``pruning.decisions`` and ``pruning.means``, where given, begin with this stage's own. With
-        gradients off, ``x`` may be overwritten.
+        Args:
+            x: [B, H, W, C], H and W multiples of M.
+            pruning: its ``decisions`` and ``means``, where given, begin with this stage's own.
+            overwrite: with gradients off, compute in ``x`` itself instead of a copy of it.
 
         Raises:
             InputError: a map, decisions or means of another shape or type.
         """
         self._check(x, pruning)
+        if not (overwrite or torch.is_grad_enabled()):
+            x = x.clone()
         scores: list[Tensor] = []
         keep: list[Tensor] = []
         means: list[Tensor] = []

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unsmear.layers.fast import FastPredictor, fast_predictor
+from unsmear.layers.foldable import is_foldable
 from unsmear.layers.norm import LayerNorm
 from unsmear.layers.remembered import Remembered
 from unsmear.layers.windows import partition_windows
@@ -51,7 +52,8 @@ class ConfidencePredictor(nn.Module):
         Returns:
             float32 scores [B, H, W, 2], and this map's own mean, float32 [B, C / 2].
         """
-        if torch.is_grad_enabled() or torch.compiler.is_compiling():
+        plain = torch.is_grad_enabled() or torch.compiler.is_compiling()
+        if plain or not is_foldable(self):
             return self._score(x, mean)
         with torch.autocast(x.device.type, enabled=False):
             fast = self._fast.of(list(self.parameters()), x.dtype, lambda: fast_predictor(self, x))

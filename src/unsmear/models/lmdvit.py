@@ -314,6 +314,7 @@ class _Run:
                 decisions=None if decisions is None else decisions[own],
                 means=None if means is None else means[own],
             ),
+            overwrite=True,
         )
         self.scores.extend(out.scores)
         self.keep.extend(out.keep)
