@@ -64,6 +64,21 @@ def test_training_is_compiled_and_equals_the_plain_form(monkeypatch):
 
 
 @pytest.mark.skipif(not native.usable_levels(), reason="the native kernels are not built here")
+def test_second_derivatives_of_the_compiled_form_are_the_plain_ones(monkeypatch):
+    torch.manual_seed(0)
+    layer = WindowAttention(32, 2, 8)
+    x, direction = torch.rand(3, 64, 32, requires_grad=True), torch.randn(3, 64, 32)
+    seams, kinds = seam_masks(8, 4), torch.tensor([0, 3, 1])
+    results = []
+    for compiled in (True, False):
+        monkeypatch.setattr(native.AttentionCore, "fits", lambda *_, fits=compiled: fits)
+        (slope,) = torch.autograd.grad(layer(x, seams, kinds).sum(), x, create_graph=True)
+        results.append(torch.autograd.grad(slope, [x, layer.to_q.weight], direction))
+    assert results[0][0].any()
+    torch.testing.assert_close(*results, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.skipif(not native.usable_levels(), reason="the native kernels are not built here")
 def test_without_gradients_torch_attends(monkeypatch):
     monkeypatch.setattr(native.AttentionCore, "run", None)
     layer = WindowAttention(32, 2, 8)

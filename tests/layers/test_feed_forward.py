@@ -71,3 +71,26 @@ def test_training_is_compiled_and_equals_the_plain_form(monkeypatch):
         results.append([out.detach(), *(p.grad for p in layer.parameters())])
     assert len(calls) == 1
     torch.testing.assert_close(*results, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.skipif(not native.usable_levels(), reason="the native kernels are not built here")
+def test_second_derivatives_of_the_compiled_form_are_the_plain_ones(monkeypatch):
+    torch.manual_seed(0)
+    layer = LocallyEnhancedFeedForward(16, 4)
+    x, direction = torch.rand(3, 64, 16, requires_grad=True), torch.randn(3, 64, 16)
+    results = []
+    for compiled in (True, False):
+        monkeypatch.setattr(native.WindowMixing, "fits", lambda _, fits=compiled: fits)
+        (slope,) = torch.autograd.grad(layer.windowed(x).sum(), x, create_graph=True)
+        results.append(torch.autograd.grad(slope, [x, layer.depthwise.weight], direction))
+    assert results[0][0].any()
+    torch.testing.assert_close(*results, atol=1e-5, rtol=1e-4)
+
+
+def test_a_filter_that_is_not_as_built_computes_by_itself():
+    torch.manual_seed(0)
+    layer = LocallyEnhancedFeedForward(16, 4)
+    x = torch.rand(2, 64, 16)
+    wanted = layer.reduce(torch.full((2, 64, 64), F.gelu(torch.ones(())).item()))
+    layer.depthwise.register_forward_hook(lambda *given: torch.ones_like(given[-1]))
+    torch.testing.assert_close(layer.windowed(x), wanted)

@@ -41,3 +41,11 @@ def test_gradients_come_where_they_are_asked_for():
         assert leaf.grad.any()
         leaf.requires_grad_(False)
     assert not sum_rows(rows, index, share).requires_grad
+
+
+def test_second_derivatives_are_refused():
+    rows, index, share = a_case(6, 8, 4)
+    rows.requires_grad_()
+    sums = sum_rows(rows, index, share).square().sum()
+    with pytest.raises(RuntimeError, match="second derivatives"):
+        torch.autograd.grad(sums, rows, create_graph=True)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from unsmear import native
 from unsmear.layers.norm import softmax
+from unsmear.layers.second_derivatives import differentiable_gradients
 
 
 def relative_position_index(window_size: int) -> Tensor:
@@ -59,26 +60,25 @@ class WindowAttention(nn.Module):
         the row that ``kinds`` [K] int64 names.
         """
         q, kv, bias = self.to_q(x), self.to_kv(x), self.position_bias()
-        if _can_attend(q, self.num_heads):
-            mixed = _Attend.apply(q, kv, bias, self.scale, seams, kinds)
-        else:
-            mixed = self._attend(q, kv, bias, seams, kinds)
-        return self.proj(mixed)
+        core = _Attend.apply if _can_attend(q, self.num_heads) else attend
+        return self.proj(core(q, kv, bias, self.scale, seams, kinds))
 
-    def _attend(
-        self, q: Tensor, kv: Tensor, bias: Tensor, seams: Tensor | None, kinds: Tensor | None
-    ) -> Tensor:
-        k, tokens, c = q.shape
-        head_dim = c // self.num_heads
-        q = q.reshape(k, tokens, self.num_heads, head_dim).transpose(1, 2) * self.scale
-        kv = kv.reshape(k, tokens, 2, self.num_heads, head_dim)
-        keys, values = kv.permute(2, 0, 3, 1, 4).unbind(0)
-        # Explicit products: for 64 tokens they beat the fused attention kernel on the CPU.
-        logits = q @ keys.transpose(-2, -1) + bias.to(q.dtype)
-        if seams is not None:
-            logits = logits + seams[kinds][:, None].to(logits.dtype)
-        mixed = softmax(logits) @ values
-        return mixed.transpose(1, 2).reshape(k, tokens, c)
+
+def attend(
+    q: Tensor, kv: Tensor, bias: Tensor, scale: float, seams: Tensor | None, kinds: Tensor | None
+) -> Tensor:
+    """Attention between the linear layers: q [K, T, C], kv [K, T, 2 C], bias [heads, T, T]."""
+    k, tokens, c = q.shape
+    heads = len(bias)
+    q = q.reshape(k, tokens, heads, c // heads).transpose(1, 2) * scale
+    kv = kv.reshape(k, tokens, 2, heads, c // heads)
+    keys, values = kv.permute(2, 0, 3, 1, 4).unbind(0)
+    # Explicit products: for 64 tokens they beat the fused attention kernel on the CPU.
+    logits = q @ keys.transpose(-2, -1) + bias.to(q.dtype)
+    if seams is not None:
+        logits = logits + seams[kinds][:, None].to(logits.dtype)
+    mixed = softmax(logits) @ values
+    return mixed.transpose(1, 2).reshape(k, tokens, c)
 
 
 def _can_attend(q: Tensor, heads: int) -> bool:
@@ -88,7 +88,7 @@ def _can_attend(q: Tensor, heads: int) -> bool:
 
 
 class _Attend(torch.autograd.Function):
-    """Attention between the linear layers, compiled, and computed again on the way back.
+    """:func:`attend`, compiled, and computed again on the way back.
 
     Training writes neither logits nor weights, which are larger than all that it must keep.
     """
@@ -108,11 +108,13 @@ class _Attend(torch.autograd.Function):
         return native.AttentionCore(q, kv, scale, bias, seams, kinds).run()
 
     @staticmethod
-    @once_differentiable
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
         ctx: Any, *grads: Tensor
     ) -> tuple[Tensor | None, ...]:
         q, kv, bias, seams, kinds = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            plain = partial(attend, scale=ctx.scale, seams=seams, kinds=kinds)
+            return *differentiable_gradients(plain, (q, kv, bias), grads[0]), None, None, None
         core = native.AttentionCore(q, kv, ctx.scale, bias, seams, kinds)
         q_slope, kv_slope, bias_slope = core.gradients(grads[0])
         return q_slope, kv_slope, bias_slope.to(bias.dtype), None, None, None

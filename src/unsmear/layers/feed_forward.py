@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from unsmear import native
 from unsmear.layers.chunks import chunk_length
+from unsmear.layers.ordinary import is_ordinary
+from unsmear.layers.second_derivatives import differentiable_gradients
 
 
 class LocallyEnhancedFeedForward(nn.Module):
@@ -27,22 +30,12 @@ class LocallyEnhancedFeedForward(nn.Module):
         self.depthwise = nn.Conv2d(hidden, hidden, 3, groups=hidden)
         self.reduce = nn.Linear(hidden, dim)
 
-    def _filter(self, hidden: Tensor) -> Tensor:
-        """Depthwise 3x3 without padding and GELU on padded tokens: [K, h, w, rC]."""
-        filtered = self.depthwise(hidden.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-        return F.gelu(filtered)
-
     def windowed(self, tokens: Tensor) -> Tensor:
         """W-LeFF: [K, M * M, C] -> the same."""
-        hidden = self.expand(tokens)
-        if _can_mix(hidden):
-            return self.reduce(
-                _MixWindows.apply(hidden, self.depthwise.weight, self.depthwise.bias)
-            )
-        k, count, _ = tokens.shape
-        m = round(count**0.5)
-        hidden = F.gelu(hidden).reshape(k, m, m, -1)
-        return self.reduce(self._filter(reflect_borders(hidden)).reshape(k, count, -1))
+        hidden, depthwise = self.expand(tokens), self.depthwise
+        if _can_mix(hidden) and is_ordinary(depthwise, nn.Conv2d):
+            return self.reduce(_MixWindows.apply(hidden, depthwise.weight, depthwise.bias))
+        return self.reduce(_mix_windows(hidden, depthwise))
 
     def whole(self, x: Tensor) -> Tensor:
         """LeFF: [B, H, W, C] -> the same; zeros lie around the map.
@@ -63,7 +56,20 @@ class LocallyEnhancedFeedForward(nn.Module):
 
     def _band(self, x: Tensor, pad_above: int, pad_below: int) -> Tensor:
         hidden = F.pad(F.gelu(self.expand(x)), (0, 0, 1, 1, pad_above, pad_below))
-        return self.reduce(self._filter(hidden))
+        return self.reduce(_filter(hidden, self.depthwise))
+
+
+def _filter(hidden: Tensor, depthwise: Callable[[Tensor], Tensor]) -> Tensor:
+    """Depthwise 3x3 without padding and GELU on padded tokens: [K, h, w, rC]."""
+    return F.gelu(depthwise(hidden.permute(0, 3, 1, 2)).permute(0, 2, 3, 1))
+
+
+def _mix_windows(hidden: Tensor, depthwise: Callable[[Tensor], Tensor]) -> Tensor:
+    """GELU, depthwise 3x3 and GELU between W-LeFF's two linear layers: [K, M * M, rC]."""
+    k, count, channels = hidden.shape
+    m = round(count**0.5)
+    windows = reflect_borders(F.gelu(hidden).reshape(k, m, m, channels))
+    return _filter(windows, depthwise).reshape(k, count, channels)
 
 
 def reflect_borders(windows: Tensor) -> Tensor:
@@ -105,9 +111,9 @@ def _can_mix(hidden: Tensor) -> bool:
 
 
 class _MixWindows(torch.autograd.Function):
-    """GELU, depthwise 3x3 and GELU between W-LeFF's two linear layers.
+    """:func:`_mix_windows`, compiled, and computed again on the way back.
 
-    Compiled, and computed again on the way back: training writes only the hidden features.
+    Training writes only the hidden features.
     """
 
     @staticmethod
@@ -116,11 +122,17 @@ class _MixWindows(torch.autograd.Function):
         return _MixWindows._mixing(hidden, weight, bias).run()
 
     @staticmethod
-    @once_differentiable
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
         ctx: Any, *grads: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor | None, ...]:
         hidden, weight, bias = ctx.saved_tensors
+        if torch.is_grad_enabled():
+
+            def plain(hidden: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+                filtered = partial(F.conv2d, weight=weight, bias=bias, groups=len(weight))
+                return _mix_windows(hidden, filtered)
+
+            return differentiable_gradients(plain, (hidden, weight, bias), grads[0])
         mixing = _MixWindows._mixing(hidden, weight, bias)
         hidden_slope, tap_slopes, bias_slope = mixing.gradients(grads[0])
         return (

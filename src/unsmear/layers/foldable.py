@@ -7,9 +7,10 @@ from torch import nn
 from unsmear.layers.attention import WindowAttention
 from unsmear.layers.feed_forward import LocallyEnhancedFeedForward
 from unsmear.layers.norm import LayerNorm
+from unsmear.layers.ordinary import is_ordinary
 
-# What blocks and predictors are made of. An adapter put around one of them is none of these.
-ORDINARY = {
+# What blocks and predictors are made of.
+KINDS = (
     nn.Sequential,
     nn.Linear,
     nn.Conv2d,
@@ -17,7 +18,7 @@ ORDINARY = {
     LayerNorm,
     WindowAttention,
     LocallyEnhancedFeedForward,
-}
+)
 
 
 def is_foldable(module: nn.Module) -> bool:
@@ -28,9 +29,4 @@ def is_foldable(module: nn.Module) -> bool:
     """
     parts = [part for part in module.modules() if part is not module]
     eps = {part.eps for part in parts if isinstance(part, LayerNorm)}
-    return len(eps) == 1 and all(map(_is_ordinary, parts))
-
-
-def _is_ordinary(part: nn.Module) -> bool:
-    hooked = part._forward_hooks or part._forward_pre_hooks or "forward" in vars(part)
-    return type(part) in ORDINARY and not hooked and getattr(part, "bias", part) is not None
+    return len(eps) == 1 and all(is_ordinary(part, *KINDS) for part in parts)

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 
 def sum_rows(rows: Tensor, index: Tensor, share: Tensor) -> Tensor:
@@ -42,10 +41,13 @@ class _RowGradient(torch.autograd.Function):
         return sums.view_as(sums)
 
     @staticmethod
-    @once_differentiable
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
         ctx: Any, grad: Tensor
     ) -> tuple[Tensor, Tensor | None, None, None]:
+        if torch.is_grad_enabled():
+            raise RuntimeError(
+                "Pixel-dependent filters have no second derivatives; leave create_graph=True out."
+            )
         if not ctx.needs_input_grad[1]:
             return grad, None, None, None
         index, share = ctx.saved_tensors
