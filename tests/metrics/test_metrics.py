@@ -48,6 +48,67 @@ def test_values_equal_scikit_image():
     assert ssim(restored, sharp).item() == pytest.approx(wanted, rel=1e-5)
 
 
+METRICS = {
+    "psnr": lambda a, b, mask: psnr(a, b),
+    "ssim": lambda a, b, mask: ssim(a, b),
+    "weighted psnr": weighted_psnr,
+    "weighted ssim": weighted_ssim,
+}
+
+
+def a_case(dtype=torch.float32):
+    """Smooth pictures, whose variances are small beside their means, and a large mask."""
+    torch.manual_seed(0)
+    sharp = 0.8 + 0.05 * torch.rand(2, 3, 8, 10)
+    sharp = torch.nn.functional.interpolate(sharp, size=(240, 300), mode="bilinear").to(dtype)
+    restored = (sharp + 0.004 * torch.randn_like(sharp)).to(dtype)
+    return restored, sharp, (torch.rand(2, 1, 240, 300) < 0.95).to(dtype)
+
+
+@pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_narrow_numbers_are_measured_in_float32(metric, dtype):
+    case = a_case(dtype)
+    wanted = metric(*(each.float() for each in case))
+    assert wanted.isfinite().all()
+    assert torch.equal(metric(*case), wanted)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(metric(*(each.float() for each in case)), wanted)
+
+
+@pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda a, b, mask: (a[:1], b, mask),
+        lambda a, b, mask: (a, b[:, :1], mask),
+        lambda a, b, mask: (a[0], b[0], mask[0]),
+        lambda a, b, mask: ((a * 255).byte(), (b * 255).byte(), mask),
+    ],
+    ids=["other batches", "grey beside colour", "no batch", "integers"],
+)
+def test_pictures_that_cannot_be_compared_are_refused(metric, wrong):
+    with pytest.raises(InputError, match="Metrics compare"):
+        metric(*wrong(*a_case()))
+
+
+@pytest.mark.parametrize("metric", [weighted_psnr, weighted_ssim])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda mask: mask.expand(-1, 3, -1, -1),
+        lambda mask: mask[..., :1],
+        lambda mask: mask[0, 0],
+        lambda mask: mask[:1],
+    ],
+    ids=["three channels", "narrow", "no batch", "one of two"],
+)
+def test_masks_of_another_shape_are_refused(metric, wrong):
+    restored, sharp, mask = a_case()
+    with pytest.raises(InputError, match="blur mask"):
+        metric(restored, sharp, wrong(mask))
+
+
 def test_weighted_psnr_sees_only_the_mask():
     sharp = torch.full((1, 3, 16, 16), 0.4)
     mask = torch.zeros(1, 1, 16, 16)

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from unsmear.errors import InputError
+from unsmear.metrics.inputs import check_mask, check_pictures, precise
 
 WINDOW = 11
 SIGMA = 1.5
@@ -32,7 +33,15 @@ def _smooth(x: Tensor) -> Tensor:
 
 
 def ssim_map(a: Tensor, b: Tensor) -> Tensor:
-    """SSIM of every neighbourhood: [B, C, H, W] twice, in [0, 1] -> [B, C, H - 10, W - 10]."""
+    """SSIM of every neighbourhood: [B, C, H, W] twice, in [0, 1] -> [B, C, H - 10, W - 10].
+
+    In float32 at least, under autocast too: variances are small differences of large means.
+    """
+    with torch.autocast(a.device.type, enabled=False):
+        return _ssim_map(precise(a), precise(b))
+
+
+def _ssim_map(a: Tensor, b: Tensor) -> Tensor:
     c1, c2 = 0.01**2, 0.03**2
     mean_a, mean_b = _smooth(a), _smooth(b)
     var_a = _smooth(a * a) - mean_a**2
@@ -46,15 +55,20 @@ def ssim(restored: Tensor, sharp: Tensor) -> Tensor:
     """Mean SSIM of each image: [B, C, H, W] twice -> [B], at most 1; ``restored`` is clamped.
 
     Raises:
-        InputError: pictures smaller than the 11 x 11 window, or of unequal shapes.
+        InputError: pictures smaller than the 11 x 11 window, of unequal shapes, or integers.
     """
     return ssim_map(*_comparable(restored, sharp)).mean(dim=(1, 2, 3))
 
 
 def weighted_ssim(restored: Tensor, sharp: Tensor, blur_mask: Tensor) -> Tensor:
-    """Mean SSIM inside a mask [B, 1, H, W]: -> [B]; NaN where the mask is empty."""
-    local = ssim_map(*_comparable(restored, sharp))
-    return masked_mean(local, blur_mask[..., BORDER:-BORDER, BORDER:-BORDER])
+    """Mean SSIM inside a mask [B, 1, H, W]: -> [B]; NaN where the mask is empty.
+
+    Raises:
+        InputError: as :func:`ssim`, or a mask of another shape.
+    """
+    pictures = _comparable(restored, sharp)
+    mask = check_mask(blur_mask, pictures[1])
+    return masked_mean(ssim_map(*pictures), mask[..., BORDER:-BORDER, BORDER:-BORDER])
 
 
 def masked_mean(values: Tensor, weights: Tensor) -> Tensor:
@@ -64,9 +78,9 @@ def masked_mean(values: Tensor, weights: Tensor) -> Tensor:
 
 
 def _comparable(restored: Tensor, sharp: Tensor) -> tuple[Tensor, Tensor]:
-    if restored.shape != sharp.shape or min(restored.shape[-2:]) < WINDOW:
+    pictures = check_pictures(restored, sharp)
+    if min(sharp.shape[-2:]) < WINDOW:
         raise InputError(
-            f"SSIM compares pictures of equal size from {WINDOW} pixels a side, got "
-            f"{tuple(restored.shape)} and {tuple(sharp.shape)}."
+            f"SSIM compares pictures from {WINDOW} pixels a side, got {tuple(sharp.shape)}."
         )
-    return restored.clamp(0, 1), sharp
+    return pictures
