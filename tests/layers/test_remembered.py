@@ -1,5 +1,7 @@
 import copy
 import pickle
+import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -83,3 +85,27 @@ def test_changes_of_weights_made_for_inference_are_seen():
         before = sums(layer, remembered)
         layer.load_state_dict({k: v + 1 for k, v in layer.state_dict().items()})
         assert sums(layer, remembered) != before
+
+
+@pytest.fixture
+def restless():
+    """Threads that take turns as often as Python lets them."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(usual)
+
+
+@pytest.mark.usefixtures("restless")
+def test_threads_get_what_they_wished_whatever_others_wish_or_forget(layer):
+    remembered, weights = Remembered(), list(layer.parameters())
+
+    def wishes(wish):
+        for _ in range(50_000):
+            if wish == 3:
+                remembered.forget()
+            yield remembered.of(weights, wish % 2, lambda: wish % 2)
+
+    with ThreadPoolExecutor(4) as pool:
+        given = list(pool.map(lambda wish: set(wishes(wish)), range(4)))
+    assert given == [{0}, {1}, {0}, {1}]
