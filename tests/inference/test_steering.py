@@ -25,6 +25,8 @@ def test_mask_and_boxes_join():
         ({"boxes": ((-1, 0, 5, 5),)}, "box"),
         ({"boxes": (0, 0, 5, 5)}, "box.*got 0"),
         ({"boxes": ((0, 0, 5),)}, "box"),
+        ({"boxes": 5}, "box.*got 5"),
+        ({"boxes": np.zeros((0, 4), bool)[None]}, "box"),
         ({"boxes": ((0.5, 0, 5, 5),)}, "box"),
         ({"boxes": (("0", "0", "5", "5"),)}, "box"),
         ({"threshold": "0.4"}, "threshold"),
@@ -36,8 +38,25 @@ def test_impossible_wishes_are_refused(wishes, says):
         Steering(**wishes)
 
 
-def test_boxes_of_numpy_are_boxes():
-    assert Steering(boxes=[np.array([1, 2, 3, 4])]).region(10, 10).sum() == 12
+@pytest.mark.parametrize(
+    "boxes",
+    [
+        [np.array([1, 2, 3, 4])],
+        np.array([[1, 2, 3, 4]]),
+        zip([1], [2], [3], [4], strict=True),
+        (np.array([1, 2, 3, 4], np.uint8) for _ in "1"),
+    ],
+    ids=["arrays", "array", "zip", "generator"],
+)
+def test_boxes_come_in_any_form(boxes):
+    steering = Steering(boxes=boxes)
+    for _ in "12":
+        assert steering.region(10, 10).sum() == 12
+
+
+def test_boxes_of_narrow_numbers_reach_as_far_as_they_say():
+    box = np.array([200, 200, 100, 100], np.uint8)
+    assert Steering(boxes=(box,)).region(400, 400).sum() == 100 * 100
 
 
 def test_wishes_that_miss_the_picture_are_refused():

@@ -52,12 +52,8 @@ class Steering:
                 f"The mask holds {self.mask.dtype}, it is True or False for each pixel; compare it "
                 "first, as in mask > 127."
             )
-        for box in self.boxes:
-            if not _is_box(box):
-                got = ",".join(map(str, box)) if isinstance(box, Iterable) else box
-                raise InputError(
-                    f"A box is X,Y,W,H in whole pixels with W and H from 1, got {got}."
-                )
+        given = self.boxes if isinstance(self.boxes, Iterable) else (self.boxes,)
+        object.__setattr__(self, "boxes", tuple(map(_as_box, given)))
 
     def region(self, height: int, width: int) -> np.ndarray | None:
         """Where the user wants it deblurred: (H, W) bool, None for anywhere.
@@ -85,11 +81,12 @@ class Steering:
         return region
 
 
-def _is_box(box: Any) -> bool:
-    """Whether it is four whole numbers that can be x, y, width and height."""
-    if not isinstance(box, Iterable):
-        return False
-    numbers = tuple(box)
-    if len(numbers) != 4 or not all(isinstance(each, Integral) for each in numbers):
-        return False
-    return min(numbers) >= 0 and min(numbers[2:]) >= 1
+def _as_box(given: Any) -> Box:
+    """Four whole numbers that can be x, y, width and height, as Python's own."""
+    numbers = tuple(given) if isinstance(given, Iterable) else (given,)
+    if len(numbers) == 4 and all(isinstance(each, Integral) for each in numbers):
+        x, y, width, height = map(int, numbers)
+        if min(x, y) >= 0 and min(width, height) >= 1:
+            return x, y, width, height
+    got = ",".join(map(str, numbers))
+    raise InputError(f"A box is X,Y,W,H in whole pixels with W and H from 1, got {got}.")
