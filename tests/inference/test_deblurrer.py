@@ -268,6 +268,14 @@ def test_wrong_choices_are_refused(mild_network):
             Deblurrer(mild_network, device="cuda")
 
 
+def test_a_network_in_train_mode_is_refused(mild_network, photo):
+    engine = Deblurrer(mild_network, device="cpu")
+    mild_network.train()
+    for use in (engine.deblur, engine.restore):
+        with pytest.raises(InputError, match="train mode"):
+            use(photo)
+
+
 @pytest.mark.parametrize("wrap", [torch.compile, torch.nn.DataParallel])
 def test_a_network_in_a_wrapper_is_refused(mild_network, wrap):
     with pytest.raises(ModelError, match="network"):

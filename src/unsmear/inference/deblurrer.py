@@ -95,7 +95,11 @@ class Deblurrer:
         """Run the network alone: [B, 3, H, W] in [0, 1] -> what it returns, on its device.
 
         ``wishes`` are further arguments of its ``forward``, such as ``threshold``.
+
+        Raises:
+            InputError: the network has been put into train mode.
         """
+        self._check_mode()
         with torch.inference_mode(), self.device:
             return self.network(blurred.to(self.device), **wishes)
 
@@ -110,8 +114,10 @@ class Deblurrer:
             progress: told the share that is done, in [0, 1], now and then.
 
         Raises:
-            InputError: a photo that cannot be read, or wishes that do not fit it.
+            InputError: a photo that cannot be read, wishes that do not fit it, or a network that
+                has been put into train mode.
         """
+        self._check_mode()
         picture, steering = _as_picture(photo), steering or Steering()
         if steering.budget and not self.network.takes_budget:
             raise InputError(
@@ -176,6 +182,13 @@ class Deblurrer:
                 "put it into a list, or call deblur()."
             )
         return (self.deblur(photo, steering) for photo in photos)
+
+    def _check_mode(self) -> None:
+        if self.network.training:
+            raise InputError(
+                "The network has been put into train mode, in which windows are kept by chance; "
+                "call its eval() first."
+            )
 
     def _weight(self, result: Restoration, region: Tensor | None, steering: Steering) -> Tensor:
         if region is not None:
