@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -130,6 +131,8 @@ def test_lengths_are_mostly_usual(library: MediaLibrary) -> None:
     ("change", "message"),
     [
         ({"cutout": -1.0}, "weights"),
+        ({"cutout": math.nan}, "weights"),
+        ({"cutout": math.inf}, "weights"),
         (dict.fromkeys(KINDS, 0.0), "weights"),
         ({"usual_length": (5.0, 3.0)}, "usual_length"),
         ({"extreme_length": (1.0, 90.0)}, "60 px"),

@@ -3,7 +3,7 @@ import itertools
 import pytest
 import torch
 
-from unsmear.errors import InputError
+from unsmear.errors import InputError, ModelError
 from unsmear.layers.pixel_sampling import (
     PixelSampler,
     Selection,
@@ -43,6 +43,12 @@ def test_the_budget_sets_how_many(sampler, budget, count):
 def test_other_budgets_are_refused(sampler, budget):
     with pytest.raises(InputError, match="budget"):
         sampler(torch.randn(1, 3, 8, 8), budget)
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, float("nan")])
+def test_other_shares_are_refused(share):
+    with pytest.raises(ModelError, match="share"):
+        PixelSampler(3, share)
 
 
 def test_training_draws_every_pixel_with_its_probability(sampler):

@@ -180,6 +180,13 @@ def test_weights_that_are_no_finite_numbers_are_refused(small_network, tmp_path)
 
 
 @pytest.mark.parametrize("dtype", [torch.int8, torch.complex64], ids=str)
+def test_weights_are_not_saved_as_what_cannot_be_read(small_network, tmp_path, dtype):
+    with pytest.raises(ModelError, match=f"not as {dtype}"):
+        save_model(small_network, tmp_path / "net.safetensors", dtype=dtype)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.complex64], ids=str)
 def test_weights_of_another_kind_are_refused(small_network, tmp_path, dtype):
     state = {name: tensor.to(dtype) for name, tensor in small_network.state_dict().items()}
     torch.save(state, tmp_path / "net.pth")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 
 from unsmear.errors import InputError
@@ -85,7 +86,7 @@ class SynthesisConfig:
     def __post_init__(self) -> None:
         """Check every range."""
         weights = [getattr(self, kind) for kind in KINDS]
-        if min(weights) < 0 or sum(weights) <= 0:
+        if not all(0 <= weight < math.inf for weight in weights) or not any(weights):
             raise InputError(f"kind weights {weights}: give weights of at least 0, not all 0")
         for name in ("usual_length", "extreme_length", "object_area"):
             low, high = getattr(self, name)

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unsmear.errors import InputError
+from unsmear.errors import InputError, ModelError
 
 LOWEST_BUDGET, HIGHEST_BUDGET = -0.5, 1.0
 
@@ -86,10 +86,15 @@ class PixelSampler(nn.Module):
         share: L / (H * W) of the plain budget, in (0, 1): 1 / r^2 at the scale of factor r. A
             fresh sampler draws about this share.
         hidden: channels between its three convolutions.
+
+    Raises:
+        ModelError: a share outside (0, 1).
     """
 
     def __init__(self, dim: int, share: float, hidden: int = 8) -> None:
         super().__init__()
+        if not 0 < share < 1:
+            raise ModelError(f"A sampler's share lies between 0 and 1, got {share}.")
         self.share = share
         last = nn.Conv2d(hidden, 1, 3, padding=1)
         nn.init.constant_(last.get_parameter("bias"), math.log(share / (1 - share)))

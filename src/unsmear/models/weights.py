@@ -171,9 +171,11 @@ def save_model(
         metadata: more strings to keep with it, such as how it was trained.
 
     Raises:
-        ModelError: what is to be saved is no network of this package.
+        ModelError: what is to be saved is no network of this package, or not in this type.
         OutputError: the folder is not there, the path is one, or the disk does not take it.
     """
+    if dtype is not None and not dtype.is_floating_point:
+        raise ModelError(f"Weights are stored as floating-point numbers, not as {dtype}.")
     network = _unwrapped(network)
     state = {
         k: v.detach().to("cpu", dtype or v.dtype).contiguous()
