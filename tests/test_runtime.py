@@ -50,8 +50,27 @@ def test_choices():
     assert resolve_device("auto").type in ("cpu", "cuda", "mps")
     memory = available_memory(cpu)
     assert memory is None or memory > 1 << 20
-    with pytest.raises(InputError, match="auto"):
-        resolve_device("cuda9x")
+    for unknown in ("cuda9x", None):
+        with pytest.raises(InputError, match="auto"):
+            resolve_device(unknown)
+    for unknown in ("int8", None, torch.int8):
+        with pytest.raises(InputError, match="number type"):
+            resolve_dtype(unknown, cpu)
+
+
+def test_torchs_own_devices_and_types_are_taken():
+    cpu = torch.device("cpu")
+    assert resolve_device(cpu) == cpu
+    for kind in (torch.float32, torch.bfloat16, torch.float16):
+        assert resolve_dtype(kind, cpu) == kind
+
+
+def test_a_device_beyond_the_last_is_told(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert resolve_device("cuda:1").index == 1
+    with pytest.raises(InputError, match="no usable cuda:2"):
+        resolve_device("cuda:2")
 
 
 @pytest.fixture

@@ -61,8 +61,8 @@ def tune_threads() -> None:
         torch.set_num_threads(math.ceil(allowed))
 
 
-def resolve_device(name: str) -> torch.device:
-    """The device of a name; "auto" takes CUDA, then MPS, then the CPU.
+def resolve_device(name: str | torch.device) -> torch.device:
+    """The device of a name, or a device itself; "auto" takes CUDA, then MPS, then the CPU.
 
     Raises:
         InputError: an unknown name, or a device that this machine does not have.
@@ -73,34 +73,33 @@ def resolve_device(name: str) -> torch.device:
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         device = torch.device(name)
-    except RuntimeError:
+    except (RuntimeError, TypeError):
         raise InputError(f"There is no device {name!r}; choose auto, cpu, cuda or mps.") from None
     present = {
-        "cpu": True,
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
+        "cpu": 1,
+        "cuda": torch.cuda.device_count() if torch.cuda.is_available() else 0,
+        "mps": int(torch.backends.mps.is_available()),
     }
-    if not present.get(device.type, False):
-        raise InputError(f"This machine has no usable {device.type} device; use --device auto.")
+    if (device.index or 0) >= present.get(device.type, 0):
+        raise InputError(f"This machine has no usable {device} device; use --device auto.")
     return device
 
 
-def resolve_dtype(name: str, device: torch.device) -> torch.dtype:
-    """The number type of a name; "auto" takes bfloat16 where ``device`` computes it fast.
+def resolve_dtype(name: str | torch.dtype, device: torch.device) -> torch.dtype:
+    """The number type of a name, or one of these types itself.
+
+    "auto" takes bfloat16 where ``device`` computes it fast.
 
     Raises:
         InputError: an unknown name.
     """
     if name == "auto":
         return torch.bfloat16 if _has_fast_bfloat16(device) else torch.float32
-    known = {
-        "float32": torch.float32,
-        "bfloat16": torch.bfloat16,
-        "float16": torch.float16,
-    }
-    if name not in known:
-        raise InputError(f"There is no number type {name!r}; choose auto, {', '.join(known)}.")
-    return known[name]
+    known = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    for title, kind in known.items():
+        if name in (title, kind):
+            return kind
+    raise InputError(f"There is no number type {name!r}; choose auto, {', '.join(known)}.")
 
 
 def _has_fast_bfloat16(device: torch.device) -> bool:

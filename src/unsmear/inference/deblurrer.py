@@ -62,8 +62,9 @@ class Deblurrer:
     Args:
         model: a bundled name, a checkpoint's path, or a network, which is itself brought to the
             device, to the number type and into eval mode.
-        device: "auto", "cpu", "cuda", "mps".
-        dtype: "auto", "float32", "bfloat16", "float16"; "auto" takes bfloat16 where it is fast.
+        device: "auto", "cpu", "cuda", "mps", one of several such as "cuda:1", or torch's own.
+        dtype: "auto", "float32", "bfloat16", "float16", or torch's own; "auto" takes bfloat16
+            where it is fast.
         tile: side in pixels of tiles to work in, rounded up to whole windows. None works on the
             whole picture where memory allows it, and else in tiles as large as fit.
 
@@ -76,8 +77,8 @@ class Deblurrer:
         self,
         model: str | Path | DeblurringNetwork = DEFAULT_MODEL,
         *,
-        device: str = "auto",
-        dtype: str = "auto",
+        device: str | torch.device = "auto",
+        dtype: str | torch.dtype = "auto",
         tile: int | None = None,
     ) -> None:
         self.device = resolve_device(device)
