@@ -160,9 +160,25 @@ def test_what_does_not_fit_the_map_is_refused(name, maps, grad):
         {"mlp_ratio": 0},
         {"feed_forward": "leef"},
         {"drop_path": (0.1,)},
+        {"drop_path": (0.0, 1.0)},
     ],
     ids=str,
 )
 def test_a_stage_that_cannot_be_is_refused(wrong):
     with pytest.raises(ModelError, match=next(iter(wrong))):
         AdaWPT(**{"dim": 16, "depth": 2, "num_heads": 2, **wrong})
+
+
+def test_functional_gradients_are_those_of_backward():
+    torch.manual_seed(0)
+    stage = AdaWPT(16, 2, 1).eval()
+    weights = dict(stage.named_parameters())
+    x, pruning = torch.randn(1, 16, 24, 16), Pruning(0.0, compute_all=True)
+
+    def loss(weights):
+        return torch.func.functional_call(stage, weights, (x, pruning)).x.square().sum()
+
+    found = torch.func.grad(loss)(weights)
+    loss(weights).backward()
+    for name in ("blocks.0.attention.to_q.weight", "blocks.1.feed_forward.depthwise.weight"):
+        torch.testing.assert_close(found[name], weights[name].grad, atol=1e-4, rtol=1e-4)

@@ -241,6 +241,8 @@ class AdaWPT(nn.Module):
             raise ModelError(f'feed_forward is "wleff" or "leff", got {feed_forward!r}.')
         if drop_path and len(drop_path) != depth:
             raise ModelError(f"drop_path needs {depth} numbers, one a block, got {drop_path}.")
+        if not all(0 <= rate < 1 for rate in drop_path):
+            raise ModelError(f"drop_path lies in [0, 1), got {drop_path}.")
         self.dim = dim
         self.window_size = window_size
         blocks = [

@@ -95,7 +95,6 @@ class _Attend(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any,
         q: Tensor,
         kv: Tensor,
         bias: Tensor,
@@ -103,9 +102,13 @@ class _Attend(torch.autograd.Function):
         seams: Tensor | None,
         kinds: Tensor | None,
     ) -> Tensor:
-        ctx.save_for_backward(q, kv, bias, seams, kinds)
-        ctx.scale = scale
         return native.AttentionCore(q, kv, scale, bias, seams, kinds).run()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        del output
+        q, kv, bias, ctx.scale, seams, kinds = inputs
+        ctx.save_for_backward(q, kv, bias, seams, kinds)
 
     @staticmethod
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride]

@@ -84,10 +84,13 @@ class _ReflectBorders(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, windows: Tensor) -> Tensor:
-        del ctx
+    def forward(windows: Tensor) -> Tensor:
         windows = torch.cat([windows[:, 1:2], windows, windows[:, -2:-1]], dim=1)
         return torch.cat([windows[:, :, 1:2], windows, windows[:, :, -2:-1]], dim=2)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        del ctx, inputs, output
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
@@ -117,9 +120,13 @@ class _MixWindows(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        ctx.save_for_backward(hidden, weight, bias)
+    def forward(hidden: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         return _MixWindows._mixing(hidden, weight, bias).run()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        del output
+        ctx.save_for_backward(*inputs)
 
     @staticmethod
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
