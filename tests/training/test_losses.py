@@ -21,6 +21,22 @@ def test_terms_equal_the_authors(metric_inputs, expected_metrics, key, config):
         assert total.item() == pytest.approx(expected_metrics["reconstruction_total"], rel=1e-5)
 
 
+@pytest.mark.parametrize("term", ["l1", "l2", "ssim", "fft", "inside", "psnr"])
+def test_mixed_precision_takes_nothing_from_a_term(term):
+    torch.manual_seed(0)
+    sharp = torch.nn.functional.interpolate(torch.rand(1, 3, 9, 9), size=48, mode="bicubic")
+    restored = (sharp + 0.02 * torch.randn_like(sharp)).requires_grad_()
+    config = LossConfig(**{"l1": 0, "ssim": 0, "fft": 0, term: 1})
+    found = []
+    for mixed in (False, True):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=mixed):
+            (value,) = reconstruction_terms(
+                restored, sharp, torch.ones(1, 1, 48, 48), config
+            ).values()
+        found.append([value.detach(), *torch.autograd.grad(value, restored)])
+    torch.testing.assert_close(*found)
+
+
 def test_a_shift_of_one_pixel_costs_nothing_when_invariant():
     torch.manual_seed(0)
     sharp = torch.rand(1, 3, 32, 32)
