@@ -29,13 +29,16 @@ def moving_square(number: int, speed: int = SPEED) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("clips") / "square.mp4"
+    return write_clip(tmp_path_factory.mktemp("clips") / "square.mp4", SPEED)
+
+
+def write_clip(path: Path, speed: int) -> Path:
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=30)
         stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
         stream.bit_rate = 8_000_000
         for number in range(14):
-            frame = av.VideoFrame.from_ndarray(moving_square(number), format="rgb24")
+            frame = av.VideoFrame.from_ndarray(moving_square(number, speed), format="rgb24")
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return path
@@ -95,6 +98,19 @@ def test_clips_become_samples(clip: Path, library: MediaLibrary) -> None:
     assert sample.blurred.shape == (3, 96, 96)
     assert 0.01 < sample.blur_mask.mean() < 0.9
     assert np.array_equal(sample.blurred, synthesizer.sample(0, "clip").blurred)
+    filmed = synthesizer.filmed(0)
+    assert filmed is not None
+    assert filmed.blurred.shape == (3, 96, 96)
+    assert filmed.blur_mask.any()
+
+
+def test_a_clip_without_motion_gives_no_filmed_sample(
+    library: MediaLibrary, tmp_path: Path
+) -> None:
+    still = write_clip(tmp_path / "still.mp4", speed=0)
+    synthesizer = BlurSynthesizer(replace(library, clips=(still,)), SynthesisConfig(), 0, 96)
+    assert synthesizer.filmed(0) is None
+    assert synthesizer.sample(0, "clip").blur_mask.any()  # of something else
 
 
 def test_too_small_and_broken_clips_are_named(

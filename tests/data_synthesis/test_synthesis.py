@@ -55,26 +55,29 @@ def test_shapes_and_ranges(synthesizer: BlurSynthesizer, kind: str) -> None:
         assert set(blur_mask.unique().tolist()) <= {0.0, 1.0}
 
 
-@pytest.mark.parametrize("softer", ["defocus_share", "enlarged_share"])
-def test_what_is_soft_without_motion_counts_as_still(library: MediaLibrary, softer: str) -> None:
-    plain, soft = (
+@pytest.mark.parametrize("trap", ["defocus_share", "enlarged_share", "bystander_share"])
+def test_what_only_looks_as_if_it_moved_counts_as_still(library: MediaLibrary, trap: str) -> None:
+    plain, still = (
         BlurSynthesizer(
             library,
-            SynthesisConfig(clip=0, most_noise=0, jpeg_share=0, **{softer: share}),
+            SynthesisConfig(clip=0, most_noise=0, jpeg_share=0, **{trap: share}),
             size=64,
         )
         for share in (0.0, 1.0)
     )
     for index in range(3):
-        sample = soft.sample(index, "sharp")
+        sample = still.sample(index, "sharp")
         assert torch.equal(sample.blurred, sample.sharp)
         assert not sample.blur_mask.any()
         assert sample.sharp.shape == (3, 64, 64)
         assert not torch.equal(sample.sharp, plain.sample(index, "sharp").sharp)
 
 
-def test_clean_samples_differ_inside_the_mask_alone(library: MediaLibrary) -> None:
-    clean = SynthesisConfig(clip=0, most_noise=0, jpeg_share=0)
+@pytest.mark.parametrize("bystanders", [0.0, 1.0])
+def test_clean_samples_differ_inside_the_mask_alone(
+    library: MediaLibrary, bystanders: float
+) -> None:
+    clean = SynthesisConfig(clip=0, most_noise=0, jpeg_share=0, bystander_share=bystanders)
     synthesizer = BlurSynthesizer(library, clean, size=96)
     shares = []
     for index in range(12):

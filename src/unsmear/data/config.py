@@ -10,6 +10,7 @@ from unsmear.errors import InputError
 SHARES = (
     "extreme_share",
     "occluder_share",
+    "bystander_share",
     "defocus_share",
     "enlarged_share",
     "jpeg_share",
@@ -38,6 +39,9 @@ class SynthesisConfig:
         most_turn: a thing turns by so many radians during the exposure, at most.
         most_growth: a thing grows by this logarithm during the exposure, at most.
         occluder_share: share of the moving samples with a still thing in front.
+        bystander_share: share of the scenes, those without motion too, in which things of the kinds
+            that move elsewhere stand still: that a thing is an animal, or was cut out, must not
+            tell that it moved.
         any_scene_share: share of the scenes that may be any piece of a photo, also a dark, flat or
             soft one; the others are sharp and textured.
         defocus_share: share of the scenes that are out of focus in part or in all: soft, but still.
@@ -71,6 +75,7 @@ class SynthesisConfig:
     most_turn: float = 0.25
     most_growth: float = 0.15
     occluder_share: float = 0.15
+    bystander_share: float = 0.0
     any_scene_share: float = 0.0
     defocus_share: float = 0.0
     enlarged_share: float = 0.0

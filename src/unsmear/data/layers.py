@@ -69,15 +69,24 @@ class LayerMaker:
         Returns:
             Layers from back to front, 1 to `config.most_objects` of them moving.
         """
-        config = self.config
-        odds = FURTHER_THING_ODDS ** np.arange(config.most_objects)
-        count = 1 + int(rng.choice(config.most_objects, p=odds / odds.sum()))
+        count = self._draw_count(rng)
         layers = [self._draw_one(kind, rng, shrink=1 / count, moving=True) for _ in range(count)]
-        if rng.random() < config.occluder_share:
-            front = "cutout" if self.movable and rng.random() < 0.5 else "segment"
-            occluder = self._draw_one(front, rng, shrink=0.5, moving=False)
-            layers.insert(int(rng.integers(1, len(layers) + 1)), occluder)
+        if rng.random() < self.config.occluder_share:
+            layers.insert(int(rng.integers(1, count + 1)), self._draw_still(rng, shrink=0.5))
         return layers
+
+    def draw_bystanders(self, rng: np.random.Generator) -> list[Layer]:
+        """Draw things that stand still: layers from back to front, 1 to `config.most_objects`."""
+        count = self._draw_count(rng)
+        return [self._draw_still(rng, shrink=1 / count) for _ in range(count)]
+
+    def _draw_count(self, rng: np.random.Generator) -> int:
+        odds = FURTHER_THING_ODDS ** np.arange(self.config.most_objects)
+        return 1 + int(rng.choice(self.config.most_objects, p=odds / odds.sum()))
+
+    def _draw_still(self, rng: np.random.Generator, shrink: float) -> Layer:
+        kind = "cutout" if self.movable and rng.random() < 0.5 else "segment"
+        return self._draw_one(kind, rng, shrink, moving=False)
 
     def _draw_one(self, kind: str, rng: np.random.Generator, shrink: float, moving: bool) -> Layer:
         """Draw one thing, its place and its motion.

@@ -102,6 +102,18 @@ class BlurSynthesizer:
         with torch.no_grad():
             return self._develop(self._expose_at_some_size(kind or drawn, rng), rng)
 
+    def filmed(self, index: int) -> BlurTriple | None:
+        """Make a sample of a clip, like `sample`; None where the clips tried show no usable motion.
+
+        Raises:
+            InputError: if there are no clips, or one cannot be read.
+        """
+        rng = self._generator(index)
+        self._require_material("clip")
+        with torch.no_grad():
+            exposure = self._filmed(rng)
+            return exposure and self._develop(exposure, rng)
+
     def _require_material(self, kind: str) -> None:
         if kind not in KINDS:
             raise InputError(f"no kind of sample is named {kind!r}: choose from {KINDS}")
@@ -137,6 +149,8 @@ class BlurSynthesizer:
         anything = _happens(self.config.any_scene_share, rng)
         photo = self.library.random_crop(rng, self.size, self.size, textured=not anything)
         background = self._layers.light_of(photo, rng)
+        if _happens(self.config.bystander_share, rng):
+            background = expose(background, self._layers.draw_bystanders(rng)).sharp
         if _happens(self.config.defocus_share, rng):
             background = defocus(background, rng)
         exposure = expose(background, [])
