@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from unsmear.data import validation_samples
+from unsmear.data.split import VALIDATION_SEED
 from unsmear.errors import InputError
 from unsmear.evaluation import Samples, open_pairs
 
@@ -34,8 +35,10 @@ def test_options_reach_the_layout(tmp_path: Path) -> None:
     assert len(open_pairs(str(tmp_path / "set"), options=patterns)) == 2
     with pytest.raises(InputError, match="no option 'variant'"):
         open_pairs(str(tmp_path / "set"), options={"variant": "R"})
-    with pytest.raises(InputError, match="no option 'masks'"):
+    with pytest.raises(InputError, match="no option 'masks': they have count, seed, size"):
         open_pairs(f"synthetic:{tmp_path}", options={"masks": "none"})
+    with pytest.raises(InputError, match="seed='-1': give a whole number"):
+        open_pairs(f"synthetic:{tmp_path}", options={"seed": "-1"})
 
 
 def test_held_out_samples_come_as_pairs(tmp_path: Path) -> None:
@@ -53,6 +56,14 @@ def test_held_out_samples_come_as_pairs(tmp_path: Path) -> None:
     assert torch.equal(pair.blurred.float() / 255, wanted[sharp].blurred)
     assert pair.blur_mask is not None
     assert not pair.blur_mask.any()
+    asked = {"count": "7", "size": "64", "seed": "5"}
+    others, usual = (
+        open_pairs(f"synthetic:{tmp_path}", split=str(split), options=options)
+        for options in (asked, asked | {"seed": str(VALIDATION_SEED)})
+    )
+    assert len(others) == 7
+    assert others[0].sharp.shape == (3, 64, 64)
+    assert not torch.equal(others[0].sharp, usual[0].sharp)
 
 
 def test_a_missing_split_says_what_to_do(tmp_path: Path) -> None:

@@ -101,7 +101,8 @@ def command(
         typer.Option(
             metavar="NAME=VALUE",
             help="Of the layout: masks=FOLDER (reloblur), blur=blur_gamma (gopro), variant=R "
-            "(realblur), blurred, sharp and mask=PATTERN (folder). Repeat for more.",
+            "(realblur), blurred, sharp and mask=PATTERN (folder), count, size and seed=NUMBER "
+            "(synthetic). Repeat for more.",
             rich_help_panel=DATA,
             show_default=False,
         ),

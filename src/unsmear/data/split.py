@@ -144,6 +144,7 @@ class ValidationSamples(Sequence[BlurTriple]):
         count: number of samples.
         size: side of the samples in pixels.
         config: what they look like; its weights of kinds are not used.
+        seed: another one, other samples of the same material.
 
     Attributes:
         kinds: the kind of each sample.
@@ -155,12 +156,13 @@ class ValidationSamples(Sequence[BlurTriple]):
         count: int = 60,
         size: int = 384,
         config: SynthesisConfig | None = None,
+        seed: int = VALIDATION_SEED,
     ) -> None:
         kinds = _fixed_kinds(count)
         config = config or SynthesisConfig(clip=0.0)
         if not library.objects:  # somebody's own photos without cut-outs: pieces of photos move
             kinds = tuple("segment" if kind == "cutout" else kind for kind in kinds)
-        self.synthesizer = BlurSynthesizer(library, fitted(config, library), VALIDATION_SEED, size)
+        self.synthesizer = BlurSynthesizer(library, fitted(config, library), seed, size)
         self.kinds = kinds
 
     def __len__(self) -> int:
@@ -175,7 +177,11 @@ class ValidationSamples(Sequence[BlurTriple]):
 
 
 def validation_samples(
-    folder: str | Path, split: ValidationSplit | str | Path, count: int = 60, size: int = 384
+    folder: str | Path,
+    split: ValidationSplit | str | Path,
+    count: int = 60,
+    size: int = 384,
+    seed: int = VALIDATION_SEED,
 ) -> ValidationSamples:
     """Make the fixed set of held-out samples.
 
@@ -184,6 +190,7 @@ def validation_samples(
         split: the split, its YAML file, or "tenth".
         count: number of samples.
         size: side of the samples in pixels.
+        seed: another one, other samples of the same material.
 
     Returns:
         A sequence of `BlurTriple`, 60 % cut-outs, 15 % segments, 10 % shakes, 15 % sharp. Without
@@ -194,7 +201,7 @@ def validation_samples(
     """
     if not isinstance(split, ValidationSplit):
         split = ValidationSplit.named(split, folder)
-    return ValidationSamples(validation_library(folder, split), count, size)
+    return ValidationSamples(validation_library(folder, split), count, size, seed=seed)
 
 
 def _parts(folder: Path) -> dict[str, list[Path]]:

@@ -16,6 +16,7 @@ from unsmear.evaluation.quality import UNKNOWN, Quality, mean_quality, measure, 
 from unsmear.metrics.ssim import WINDOW
 
 SYNTHETIC = "synthetic:"
+SYNTHETIC_OPTIONS = frozenset({"count", "size", "seed"})
 VALIDATION_SPLIT = "configs/validation_split.yaml"
 
 
@@ -65,15 +66,18 @@ class SyntheticSource(PairSource):
     Args:
         folder: holds ``stills/`` and ``objects/``.
         split: YAML file with the names of what no network is trained on, or "tenth".
+        **numbers: `count`, `size` and `seed` of :func:`validation_samples`.
 
     Raises:
-        InputError: material is missing.
+        InputError: material is missing, or a number is out of range.
     """
 
     layout = "synthetic"
 
-    def __init__(self, folder: str | Path, split: str | Path = VALIDATION_SPLIT) -> None:
-        self._samples = validation_samples(folder, split)
+    def __init__(
+        self, folder: str | Path, split: str | Path = VALIDATION_SPLIT, **numbers: int
+    ) -> None:
+        self._samples = validation_samples(folder, split, **numbers)
         self.names = tuple(
             f"{number:02d}-{kind}" for number, kind in enumerate(self._samples.kinds)
         )
@@ -98,20 +102,30 @@ def open_pairs(
         layout: see :func:`open_source`.
         split: "train" or "test" of a data set; None takes "test" where there is one, else all. Of
             synthetic samples the YAML file that names what is held out, or "tenth".
-        options: of the layout, see :func:`open_source`; synthetic samples have none.
+        options: of the layout, see :func:`open_source`; of synthetic samples `count`, `size` and
+            `seed`, whole numbers.
 
     Raises:
         InputError: it is not there, of no known layout, or has no such option.
     """
     options = options or {}
     if data.startswith(SYNTHETIC):
-        if options:
-            raise InputError(f"synthetic samples have no option {min(options)!r}: leave it out")
-        return SyntheticSource(data.removeprefix(SYNTHETIC), split or VALIDATION_SPLIT)
+        folder = data.removeprefix(SYNTHETIC)
+        return SyntheticSource(folder, split or VALIDATION_SPLIT, **_numbers(options))
     source = open_source(data, layout=layout, split=split, **options)
     if split is None and any(name.startswith("test/") for name in source.names):
         return open_source(data, layout=layout, split="test", **options)
     return source
+
+
+def _numbers(options: Mapping[str, str]) -> dict[str, int]:
+    if unknown := sorted(options.keys() - SYNTHETIC_OPTIONS):
+        known = ", ".join(sorted(SYNTHETIC_OPTIONS))
+        raise InputError(f"synthetic samples have no option {unknown[0]!r}: they have {known}")
+    for name, value in options.items():
+        if not (value.isascii() and value.isdecimal()):
+            raise InputError(f"{name}={value!r}: give a whole number from 0")
+    return {name: int(value) for name, value in options.items()}
 
 
 class Samples:
