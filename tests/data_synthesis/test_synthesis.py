@@ -100,6 +100,22 @@ def test_sharp_samples_are_equal_up_to_noise(library: MediaLibrary) -> None:
         assert torch.equal(still.blurred, still.sharp)
 
 
+@pytest.mark.parametrize(
+    ("seed", "places"),
+    [
+        (4, [(75, 35, True), (73, 13, True), (74, 38, False), (43, 37, True)]),
+        (5, [(55, 53, True), (79, 11, True), (22, 69, False)]),
+    ],
+)
+def test_a_seed_draws_the_same_things_in_every_version(
+    library: MediaLibrary, seed: int, places: list[tuple[int, int, bool]]
+) -> None:
+    """Published figures are of these samples: numbers drawn in another order would change them."""
+    maker = LayerMaker(library, SynthesisConfig(clip=0, occluder_share=1), 96, torch.device("cpu"))
+    layers = maker.draw("cutout", np.random.default_rng(seed))
+    assert [(layer.top, layer.left, layer.poses is not None) for layer in layers] == places
+
+
 def test_kinds_follow_their_weights(library: MediaLibrary) -> None:
     config = SynthesisConfig(cutout=3, segment=0, shake=1, sharp=0, clip=0)
     synthesizer = BlurSynthesizer(library, config, size=96)

@@ -72,7 +72,8 @@ class LayerMaker:
         count = self._draw_count(rng)
         layers = [self._draw_one(kind, rng, shrink=1 / count, moving=True) for _ in range(count)]
         if rng.random() < self.config.occluder_share:
-            layers.insert(int(rng.integers(1, count + 1)), self._draw_still(rng, shrink=0.5))
+            occluder = self._draw_still(rng, shrink=0.5)
+            layers.insert(int(rng.integers(1, count + 1)), occluder)
         return layers
 
     def draw_bystanders(self, rng: np.random.Generator) -> list[Layer]:
