@@ -28,6 +28,7 @@ from unsmear.runtime import tune_process
 
 SPLIT = Path(__file__).parents[1] / "configs" / "validation_split.yaml"
 SEED = 77
+TRIES = 8  # for each sample that is wanted
 
 
 def main() -> None:
@@ -47,8 +48,12 @@ def main() -> None:
         synthesizer = BlurSynthesizer(
             replace(library, clips=(clip,)), SynthesisConfig(), SEED, options.size
         )
-        filmed = (synthesizer.filmed(index) for index in itertools.count())
-        samples = list(itertools.islice(filter(None, filmed), options.samples))
+        filmed = (synthesizer.filmed(index) for index in range(TRIES * options.samples))
+        moving = (sample for sample in filmed if sample is not None and sample.blur_mask.any())
+        samples = list(itertools.islice(moving, options.samples))
+        if not samples:
+            table.add_row(clip.name, *["no usable motion"] + [""] * 4)
+            continue
         given, restored = zip(*(inside_mask(network, sample) for sample in samples), strict=True)
         gains = [after - before for before, after in zip(given, restored, strict=True)]
         table.add_row(
